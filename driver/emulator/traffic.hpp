@@ -1,0 +1,82 @@
+#pragma once
+
+/// Traffic: where the software NIC's frames come from, and how fast the wire carries them.
+///
+/// A traffic is named by a string, the part after `emulator:` of an interface (docs/ixcap-capture.md):
+///
+///     FILE                            a pcap or pcapng file with Ethernet frames
+///     mix                             seeded generator: TCP, UDP with DNS, IPv6, ARP, VLAN, fragments
+///     FILE?rate=10G&loop=3            options follow the last '?', joined by '&'
+///
+/// Threads: a Traffic is used by one thread at a time. Errors: parse_traffic and open_traffic throw ixcap::Error;
+/// next() never throws, it ends the traffic and leaves the reason in failure().
+
+#include <cstdint>
+#include <ixcap/driver/error.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ixcap::emulator {
+
+/// A frame on the wire, without preamble and FCS.
+struct WireFrame {
+  const std::uint8_t* bytes;      ///< captured_length bytes, valid until the next call of Traffic::next()
+  std::uint32_t captured_length;  ///< what the capture file kept of the frame; the rest of it is zeros
+  std::uint32_t wire_length;      ///< the frame's length on the wire, >= captured_length
+};
+
+/// How fast the wire carries frames.
+struct Rate {
+  enum class Unit {
+    as_fast_as_received,  ///< `max`: the next frame comes when a descriptor is free for it, so none is lost
+    bits_per_second,      ///< `10G`: wire time of 10GBASE-R scaled to this rate, preamble, FCS and gap included
+    frames_per_second,    ///< `14.88Mpps`
+  };
+  Unit unit = Unit::as_fast_as_received;
+  double value = 0;
+
+  /// Picoseconds from the start of a frame of `wire_length` bytes to the start of the next; 0 for as_fast_as_received.
+  /// Bytes on the wire are wire_length + 4 FCS + 8 preamble + 12 gap (IEEE 802.3 clauses 3 and 4.4.2).
+  std::uint64_t spacing_ps(std::uint32_t wire_length) const noexcept;
+};
+
+/// A traffic string taken apart. Every option has the default shown in its comment.
+struct TrafficSpec {
+  static constexpr std::uint64_t forever = 0;
+  enum class Sizes { imix, fixed };
+
+  std::string source;             ///< "mix", or the path of a capture file
+  Rate rate;                      ///< rate=max
+  std::uint64_t loop = 1;         ///< loop=1: times a file is replayed; 0 = forever (files only)
+  std::uint64_t count = forever;  ///< count=0: frames after which the traffic ends; 0 = no limit
+  std::uint64_t seed = 1;         ///< seed=1 (mix only)
+  Sizes sizes = Sizes::imix;      ///< size=imix (mix only)
+  std::uint32_t fixed_size = 0;   ///< size=64..15872: bytes with FCS, as link rates are quoted (mix only)
+  std::uint32_t pad = 0;          ///< pad=60: shorter frames are zero-filled to this length (without FCS)
+
+  bool is_mix() const noexcept { return source == "mix"; }
+};
+
+/// Throws Error naming the option, its value and the values that are taken.
+TrafficSpec parse_traffic(std::string_view text);
+
+class Traffic {
+ public:
+  virtual ~Traffic() = default;
+
+  /// The next frame in wire order, or nullptr at the end, after which every call returns nullptr.
+  virtual const WireFrame* next() noexcept = 0;
+
+  /// Why the traffic ended before its source did (a truncated file, say); empty for a regular end.
+  virtual const std::optional<Error>& failure() const noexcept = 0;
+
+  /// Frames handed out so far whose file kept less of them than their wire length.
+  virtual std::uint64_t zero_filled() const noexcept = 0;
+};
+
+/// Opens what `spec` names. Throws Error if the file is missing, is no capture file, or holds no Ethernet frames.
+std::unique_ptr<Traffic> open_traffic(const TrafficSpec& spec);
+
+}  // namespace ixcap::emulator
