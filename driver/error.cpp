@@ -1,8 +1,9 @@
 #include <fmt/format.h>
 
-#include <ixcap/driver/error.hpp>
 #include <system_error>
 #include <utility>
+
+#include <ixcap/driver/error.hpp>
 
 namespace ixcap {
 namespace {

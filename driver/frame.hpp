@@ -1,6 +1,7 @@
 #pragma once
 
-/// An Ethernet frame lent by whoever holds its bytes: what the driver hands out, the filter looks at and the ring copies.
+/// An Ethernet frame lent by whoever holds its bytes: what the driver hands out, the filter looks at and the ring
+/// copies.
 ///
 /// No FCS, no preamble; the first byte is the destination address. The lender says how long the bytes stay valid.
 

@@ -12,11 +12,12 @@
 /// next() never throws, it ends the traffic and leaves the reason in failure().
 
 #include <cstdint>
-#include <ixcap/driver/error.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include <ixcap/driver/error.hpp>
 
 namespace ixcap::emulator {
 

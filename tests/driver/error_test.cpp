@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+
 #include <ixcap/driver/error.hpp>
 
 namespace ixcap {
