@@ -1,0 +1,243 @@
+#include <fmt/format.h>
+#include <immintrin.h>
+
+#include <chrono>
+#include <limits>
+#include <utility>
+
+#include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/error.hpp>
+#include <ixcap/driver/frame.hpp>
+#include <ixcap/driver/ixgbe/register_bits.hpp>
+#include <ixcap/driver/ixgbe/registers.hpp>
+
+namespace ixcap::emulator {
+namespace {
+
+using ixgbe::Register;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint16_t intel = 0x8086;
+constexpr std::uint16_t x520 = 0x10FB;  // 82599ES, SFP+
+constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
+
+// 02: locally administered. Loaded into RAL[0]/RAH[0] at every reset.
+constexpr std::uint32_t mac_low = 0x78630002;
+constexpr std::uint32_t mac_high = 0x00002599 | ixgbe::RAH_AV;
+
+constexpr unsigned links_link_up_10g = ixgbe::LINKS_UP | ixgbe::LINKS_SPEED_10G;
+
+/// A wire that falls further behind the clock than this stands still instead of catching up.
+constexpr std::uint64_t most_catch_up_ps = 1'000'000'000;
+
+std::uint64_t picoseconds_since(Clock::time_point start) {
+  const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
+  return static_cast<std::uint64_t>(elapsed.count()) * 1000;
+}
+
+/// What a thread with nothing to do does next: spin, then give way, then sleep.
+class Idle {
+ public:
+  void wait() noexcept {
+    ++rounds_;
+    if (rounds_ < 64) {
+      _mm_pause();
+    } else if (rounds_ < 256) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds{50});
+    }
+  }
+  void reset() noexcept { rounds_ = 0; }
+
+ private:
+  unsigned rounds_ = 0;
+};
+
+}  // namespace
+
+class Nic::ControlLock {
+ public:
+  explicit ControlLock(const Nic& nic) : nic_(nic) {
+    nic_.waiting_.fetch_add(1, std::memory_order_relaxed);  // a hint: the mutex orders everything else
+    nic_.mutex_.lock();
+  }
+  ~ControlLock() {
+    nic_.mutex_.unlock();
+    nic_.waiting_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  ControlLock(const ControlLock&) = delete;
+  ControlLock& operator=(const ControlLock&) = delete;
+
+ private:
+  const Nic& nic_;
+};
+
+Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
+    : identity_{"emulator", intel, x520, "software Intel 82599"},
+      receive_path_(registers_, dma_),
+      traffic_(std::move(traffic)),
+      rate_(rate) {
+  device_reset();
+  if (traffic_ == nullptr) ended_.store(true, std::memory_order_release);
+  if (drive == Drive::threaded) {
+    thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  }
+}
+
+Nic::~Nic() = default;
+
+std::uint32_t Nic::read(std::uint32_t offset) noexcept {
+  const ControlLock lock(*this);
+  const auto [reg, index] = registers_.locate(offset);
+  if (reg == nullptr) return 0;
+  receive_path_.flush_statistics();
+  if (reg == &ixgbe::LINKS) registers_.set(ixgbe::LINKS, link_up() ? links_link_up_10g : 0);
+  if (reg == &ixgbe::EICS) return registers_.get(ixgbe::EICR);
+  return registers_.read(offset);
+}
+
+void Nic::write(std::uint32_t offset, std::uint32_t value) noexcept {
+  const ControlLock lock(*this);
+  registers_.write(offset, value);
+  if (const auto [reg, index] = registers_.locate(offset); reg != nullptr) after_write(*reg, index, value);
+}
+
+/// What a write does beyond its own register.
+void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t value) noexcept {
+  if (&reg == &ixgbe::CTRL) {
+    if ((value & (ixgbe::CTRL_RST | ixgbe::CTRL_LNK_RST)) != 0) device_reset();
+    const bool master = bus_master_ && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
+    registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
+  } else if (&reg == &ixgbe::EEC) {
+    const std::uint32_t eec = registers_.get(reg) & ~ixgbe::EEC_GNT;
+    registers_.set(reg, (eec & ixgbe::EEC_REQ) != 0 ? eec | ixgbe::EEC_GNT : eec);
+  } else if (&reg == &ixgbe::EERD) {
+    if ((value & ixgbe::EERD_START) != 0) read_nvm();
+  } else if (&reg == &ixgbe::EICS) {
+    registers_.set(ixgbe::EICR, registers_.get(ixgbe::EICR) | value);
+    registers_.set(reg, 0);
+  } else if (&reg == &ixgbe::EIMC) {
+    registers_.set(ixgbe::EIMS, registers_.get(ixgbe::EIMS) & ~value);
+  } else if (&reg == &ixgbe::AUTOC) {
+    registers_.set(reg, value & ~ixgbe::AUTOC_AN_RESTART);
+  } else if (&reg == &ixgbe::TXDCTL) {
+    registers_.set(reg, value & ~reg.special, index);
+  } else if (&reg == &ixgbe::RXDCTL) {
+    registers_.set(reg, value & ~reg.special, index);
+    receive_path_.flush_statistics();
+    receive_path_.set_queue_enabled(index, (value & ixgbe::RXDCTL_ENABLE) != 0);
+  }
+}
+
+void Nic::read_nvm() noexcept {
+  const std::uint32_t address = registers_.get(ixgbe::EERD) >> ixgbe::EERD_ADDR_SHIFT & ixgbe::EERD_ADDR_MASK;
+  registers_.set(ixgbe::EERD, std::uint32_t{nvm_.read(address)} << ixgbe::EERD_DATA_SHIFT |
+                                  address << ixgbe::EERD_ADDR_SHIFT | ixgbe::EERD_DONE);
+}
+
+void Nic::device_reset() noexcept {
+  registers_.reset();
+  receive_path_.reset();
+  registers_.set(ixgbe::RAL, mac_low);
+  registers_.set(ixgbe::RAH, mac_high);
+  registers_.set(ixgbe::STATUS, bus_master_ ? ixgbe::STATUS_GIO : 0);
+}
+
+bool Nic::link_up() const noexcept {
+  const bool laser_on = (registers_.get(ixgbe::ESDP) & ixgbe::ESDP_SDP3) == 0;
+  return laser_on && (registers_.get(ixgbe::AUTOC) & ixgbe::AUTOC_LMS_MASK) == ixgbe::AUTOC_LMS_10G_SERIAL;
+}
+
+pci::Doorbell Nic::doorbell(std::uint32_t offset) {
+  const auto [reg, index] = registers_.locate(offset);
+  if (reg != &ixgbe::RDT) {
+    throw Error(fmt::format("cannot give a doorbell at 0x{:05x} of", offset), identity_.address,
+                "it is not a tail register", "ask for RDT of a receive queue");
+  }
+  return pci::Doorbell(registers_.doorbell(*reg, index));
+}
+
+void Nic::enable_bus_master(bool enable) {
+  const ControlLock lock(*this);
+  bus_master_ = enable;
+  const bool master = enable && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
+  registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
+}
+
+std::uint64_t Nic::map_dma(const pci::Pages& pages) {
+  const ControlLock lock(*this);
+  return dma_.map(pages.data(), pages.size());
+}
+
+void Nic::unmap_dma(std::uint64_t io_address, const pci::Pages&) noexcept {
+  const ControlLock lock(*this);
+  dma_.unmap(io_address);
+}
+
+std::size_t Nic::step(std::size_t frames) {
+  const ControlLock lock(*this);
+  return step_locked(frames, always);
+}
+
+/// Whether frames come over the wire now. Looks at the registers again.
+bool Nic::wire_open() noexcept {
+  receive_path_.refresh();
+  const bool master = (registers_.get(ixgbe::STATUS) & ixgbe::STATUS_GIO) != 0;
+  return receive_path_.listening() && master && link_up() && !traffic_ended();
+}
+
+/// At most `frames` frames that arrive before `until_ps`.
+std::size_t Nic::step_locked(std::size_t frames, std::uint64_t until_ps) {
+  if (!wire_open()) return 0;
+  receive_path_.drain_packet_buffer();
+  const bool timed = rate_.unit != Rate::Unit::as_fast_as_received;
+  std::size_t received = 0;
+  for (; received < frames; ++received) {
+    if (on_wire_ == nullptr) on_wire_ = traffic_->next();
+    if (on_wire_ == nullptr) {
+      if (receive_path_.counts().waiting == 0) ended_.store(true, std::memory_order_release);
+      break;
+    }
+    if (timed ? arrival_ps_ > until_ps : !receive_path_.has_room(on_wire_->wire_length)) break;
+    arrival_ps_ += rate_.spacing_ps(on_wire_->wire_length);
+    receive_path_.receive(*std::exchange(on_wire_, nullptr));
+  }
+  return received;
+}
+
+void Nic::run(const std::stop_token& stop) {
+  const bool timed = rate_.unit != Rate::Unit::as_fast_as_received;
+  Clock::time_point start = Clock::now();
+  Idle idle;
+  while (!stop.stop_requested()) {
+    std::size_t received = 0;
+    {
+      const std::scoped_lock lock(mutex_);
+      const std::uint64_t now_ps = timed ? picoseconds_since(start) : always;
+      if (timed && now_ps > arrival_ps_ && (now_ps - arrival_ps_ > most_catch_up_ps || !wire_open())) {
+        start += std::chrono::nanoseconds((now_ps - arrival_ps_) / 1000);  // the wire stood still until now
+      } else {
+        received = step_locked(batch_size, now_ps);
+      }
+    }
+    while (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
+    if (received != 0) {
+      idle.reset();
+    } else {
+      idle.wait();
+    }
+  }
+}
+
+std::optional<Error> Nic::traffic_failure() const {
+  const ControlLock lock(*this);
+  return traffic_ == nullptr ? std::nullopt : traffic_->failure();
+}
+
+WireCounts Nic::counts() const {
+  const ControlLock lock(*this);
+  return receive_path_.counts();
+}
+
+}  // namespace ixcap::emulator

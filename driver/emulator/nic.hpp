@@ -1,0 +1,94 @@
+#pragma once
+
+/// The software 82599: a pci::Device that behaves like the card, with traffic on its wire.
+///
+///     driver ──read/write──►  registers ─┐
+///            ──doorbells───►  tail words ├─► receive path ──DMA──► the driver's rings and buffers
+///     Traffic ─────wire──────────────────┘
+///
+/// Two ways to drive it: `threaded`, a thread of its own plays the wire from construction to destruction, as a card
+/// would; `stepped`, nothing moves except in step(), so that a test knows every moment.
+///
+/// The wire waits while nobody listens (receive disabled, link down), so a capture sees its traffic from the first
+/// frame. With Rate::as_fast_as_received the next frame comes when descriptors for it are free; with a real rate frames
+/// come in their time and are dropped, counted, when no descriptor is free. If the thread is kept from running, the
+/// wire stands still rather than catch up in a burst.
+///
+/// Ownership: owns its traffic. Outlives the driver on it.
+/// Threads: as pci::Device; counts(), traffic_ended() and traffic_failure() from any thread; step() from one thread.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/nvm.hpp>
+#include <ixcap/driver/emulator/receive_path.hpp>
+#include <ixcap/driver/emulator/register_file.hpp>
+#include <ixcap/driver/emulator/traffic.hpp>
+#include <ixcap/driver/pci/device.hpp>
+
+namespace ixcap::emulator {
+
+enum class Drive { threaded, stepped };
+
+class Nic final : public pci::Device {
+ public:
+  /// `traffic` may be null: a wire on which nothing comes.
+  Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive);
+  ~Nic() override;
+
+  const pci::Identity& identity() const noexcept override { return identity_; }
+  std::uint32_t read(std::uint32_t offset) noexcept override;
+  void write(std::uint32_t offset, std::uint32_t value) noexcept override;
+  pci::Doorbell doorbell(std::uint32_t offset) override;
+  void enable_bus_master(bool enable) override;
+  std::uint64_t map_dma(const pci::Pages& pages) override;
+  void unmap_dma(std::uint64_t io_address, const pci::Pages& pages) noexcept override;
+
+  /// Lets at most `frames` frames come over the wire now, whatever the rate says of time; answers how many came. With
+  /// Rate::as_fast_as_received it stops where descriptors run out; with a real rate such frames are dropped.
+  std::size_t step(std::size_t frames);
+
+  /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
+  /// the descriptors of all frames are visible.
+  bool traffic_ended() const noexcept { return ended_.load(std::memory_order_acquire); }
+
+  /// Why the traffic ended early, if it did.
+  std::optional<Error> traffic_failure() const;
+
+  WireCounts counts() const;
+
+ private:
+  void run(const std::stop_token& stop);
+  bool wire_open() noexcept;
+  std::size_t step_locked(std::size_t frames, std::uint64_t until_ps);
+  bool link_up() const noexcept;
+  void device_reset() noexcept;
+  void after_write(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) noexcept;
+  void read_nvm() noexcept;
+
+  /// Taken by the driver's control accesses; the wire's thread steps aside between two batches while any wait.
+  class ControlLock;
+
+  pci::Identity identity_;
+  Nvm nvm_;
+  mutable std::mutex mutex_;  ///< guards all below but the atomics
+  mutable std::atomic<int> waiting_ = 0;
+  RegisterFile registers_;
+  DmaMap dma_;
+  ReceivePath receive_path_;
+  std::unique_ptr<Traffic> traffic_;
+  const WireFrame* on_wire_ = nullptr;  ///< the frame that comes next
+  Rate rate_;
+  std::uint64_t arrival_ps_ = 0;  ///< when on_wire_ arrives, in time since the wire started
+  bool bus_master_ = false;
+  std::atomic<bool> ended_ = false;
+  std::jthread thread_;  ///< last: stops before anything else goes
+};
+
+}  // namespace ixcap::emulator

@@ -1,0 +1,96 @@
+#include <ixcap/driver/error.hpp>
+#include <ixcap/driver/frame.hpp>
+#include <ixcap/driver/ixgbe/port.hpp>
+#include <ixcap/driver/ixgbe/register_bits.hpp>
+#include <ixcap/driver/ixgbe/registers.hpp>
+#include <ixcap/driver/ixgbe/wait.hpp>
+
+namespace ixcap::ixgbe {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Patience security_patience{40, 1000us};
+constexpr std::uint32_t packet_buffer_bytes = 512 * 1024;  // all of it: no Flow Director, one traffic class
+constexpr std::uint32_t fcs_bytes = 4;
+
+/// No pause frames out, none obeyed; those that arrive are captured like any other frame.
+void disable_flow_control(pci::Device& device) {
+  device.write(FCCFG.offset(), 0);
+  device.write(MFLCN.offset(), 0);
+  for (std::uint32_t i = 0; i < FCRTL.count; ++i) device.write(FCRTL.offset(i), 0);
+  for (std::uint32_t i = 0; i < FCRTH.count; ++i) device.write(FCRTH.offset(i), 0);
+}
+
+/// What every frame passes before a queue sees it (data sheet 4.6.7): all of it admitted, none of it changed.
+void program_receive_path(pci::Device& device) {
+  clear_bits(device, RXCTRL, RXCTRL_RXEN);
+  device.write(FCTRL.offset(), FCTRL_UPE | FCTRL_MPE | FCTRL_BAM);
+  clear_bits(device, VLNCTRL, VLNCTRL_VFE);
+  device.write(MRQC.offset(), 0);
+  device.write(RXPBSIZE.offset(0), packet_buffer_bytes);
+  for (std::uint32_t i = 1; i < RXPBSIZE.count; ++i) device.write(RXPBSIZE.offset(i), 0);
+  set_bits(device, RFCTL, RFCTL_RSC_DIS);  // no coalescing: frames are captured as they were sent
+  set_bits(device, HLREG0, HLREG0_RXCRCSTRP | HLREG0_JUMBOEN);
+  device.write(MAXFRS.offset(), (longest_frame + fcs_bytes) << MAXFRS_MFS_SHIFT);
+  const std::uint32_t rdrxctl = device.read(RDRXCTL.offset()) & ~RDRXCTL_RSCFRSTSIZE_MASK;
+  device.write(RDRXCTL.offset(), rdrxctl | RDRXCTL_CRCSTRIP);
+  for (std::uint32_t i = 0; i < RQSMR.count; ++i) device.write(RQSMR.offset(i), 0);
+  set_bits(device, CTRL_EXT, CTRL_EXT_NS_DIS);
+}
+
+MacAddress bring_up(pci::Device& device) {
+  device.enable_bus_master(true);
+  reset(device);
+  const MacAddress mac = read_mac_address(device);
+  set_bits(device, CTRL_EXT, CTRL_EXT_DRV_LOAD);
+  set_up_link(device);
+  disable_flow_control(device);
+  program_receive_path(device);
+  return mac;
+}
+
+}  // namespace
+
+Port::Port(pci::Device& device, const PortOptions& options)
+    : device_(device), mac_address_(bring_up(device)), queue_(device, 0, options.descriptors), statistics_(device) {}
+
+Port::~Port() {
+  try {
+    if (queue_enabled_) {
+      set_receive_enable(false);
+      queue_.disable();
+    }
+  } catch (const Error&) {
+    // A queue that will not stop: master disable below keeps the card off the memory all the same.
+  }
+  disable_master(device_);
+  clear_bits(device_, CTRL_EXT, CTRL_EXT_DRV_LOAD);
+  device_.enable_bus_master(false);
+}
+
+void Port::start_receiving() {
+  queue_.enable();
+  queue_enabled_ = true;
+  set_receive_enable(true);
+}
+
+void Port::stop_receiving() {
+  set_receive_enable(false);
+}
+
+/// RXCTRL.RXEN changes only while the security block lets nothing through: traffic that arrives at that very moment can
+/// hang receive DMA otherwise (a fault of the silicon that Linux works around the same way).
+void Port::set_receive_enable(bool enable) {
+  set_bits(device_, SECRXCTRL, SECRXCTRL_RX_DIS);
+  wait_for(device_, SECRXSTAT, 0, SECRXSTAT_RDY, SECRXSTAT_RDY, security_patience, "cannot stop the receive path of");
+  if (enable) {
+    set_bits(device_, RXCTRL, RXCTRL_RXEN);
+  } else {
+    clear_bits(device_, RXCTRL, RXCTRL_RXEN);
+  }
+  clear_bits(device_, SECRXCTRL, SECRXCTRL_RX_DIS);
+  device_.read(STATUS.offset());
+}
+
+}  // namespace ixcap::ixgbe

@@ -1,0 +1,78 @@
+#pragma once
+
+/// Fields of the registers in registers.hpp, by the data sheet's names: REGISTER_FIELD.
+/// A field of several bits has REGISTER_FIELD_SHIFT or a function that builds it.
+
+#include <cstdint>
+
+namespace ixcap::ixgbe {
+
+inline constexpr std::uint32_t CTRL_GIO_DIS = 1u << 2;  ///< no new PCIe requests by the device
+inline constexpr std::uint32_t CTRL_LNK_RST = 1u << 3;  ///< self-clearing
+inline constexpr std::uint32_t CTRL_RST = 1u << 26;     ///< self-clearing
+inline constexpr std::uint32_t STATUS_GIO = 1u << 19;   ///< the device may have PCIe requests under way
+inline constexpr std::uint32_t CTRL_EXT_NS_DIS = 1u << 16;
+inline constexpr std::uint32_t CTRL_EXT_DRV_LOAD = 1u << 28;
+inline constexpr std::uint32_t ESDP_SDP2 = 1u << 2;  ///< input: SFP+ module present
+inline constexpr std::uint32_t ESDP_SDP3 = 1u << 3;  ///< output: laser off
+
+inline constexpr std::uint32_t EEC_REQ = 1u << 6;
+inline constexpr std::uint32_t EEC_GNT = 1u << 7;
+inline constexpr std::uint32_t EEC_PRES = 1u << 8;
+inline constexpr std::uint32_t EEC_ARD = 1u << 9;  ///< auto-read of the NVM done
+inline constexpr std::uint32_t EERD_START = 1u << 0;
+inline constexpr std::uint32_t EERD_DONE = 1u << 1;
+inline constexpr unsigned EERD_ADDR_SHIFT = 2;
+inline constexpr std::uint32_t EERD_ADDR_MASK = 0x3FFF;
+inline constexpr unsigned EERD_DATA_SHIFT = 16;
+
+inline constexpr std::uint32_t SWSM_SMBI = 1u << 0;     ///< read to set: 0 answered means taken
+inline constexpr std::uint32_t SWSM_SWESMBI = 1u << 1;  ///< written 1, reads 1 when granted
+
+inline constexpr std::uint32_t FCTRL_SBP = 1u << 1;   ///< store bad packets
+inline constexpr std::uint32_t FCTRL_MPE = 1u << 8;   ///< multicast promiscuous
+inline constexpr std::uint32_t FCTRL_UPE = 1u << 9;   ///< unicast promiscuous
+inline constexpr std::uint32_t FCTRL_BAM = 1u << 10;  ///< accept broadcast
+inline constexpr std::uint32_t VLNCTRL_VET_MASK = 0xFFFF;
+inline constexpr std::uint32_t VLNCTRL_VFE = 1u << 30;  ///< VLAN filter on
+inline constexpr std::uint32_t MCSTCTRL_MO_MASK = 3;    ///< which twelve address bits index MTA
+inline constexpr std::uint32_t MCSTCTRL_MFE = 1u << 2;  ///< multicast hash filter on
+inline constexpr std::uint32_t RAH_AV = 1u << 31;       ///< address valid
+inline constexpr std::uint32_t RFCTL_RSC_DIS = 1u << 5;
+
+inline constexpr std::uint32_t SRRCTL_BSIZEPACKET_MASK = 0x1F;  ///< units of 1 KiB
+inline constexpr std::uint32_t SRRCTL_DESCTYPE_MASK = 7u << 25;
+inline constexpr std::uint32_t SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER = 1u << 25;
+inline constexpr std::uint32_t SRRCTL_DROP_EN = 1u << 28;
+inline constexpr std::uint32_t DCA_RXCTRL_RESERVED_12 = 1u << 12;  ///< non-zero after reset, must be written 0
+inline constexpr std::uint32_t RXDCTL_ENABLE = 1u << 25;
+inline constexpr std::uint32_t RXDCTL_SWFLSH = 1u << 26;
+inline constexpr std::uint32_t RXDCTL_VME = 1u << 30;  ///< strip VLAN tags
+inline constexpr std::uint32_t TXDCTL_ENABLE = 1u << 25;
+inline constexpr std::uint32_t DMATXCTL_TE = 1u << 0;
+inline constexpr std::uint32_t RXCTRL_RXEN = 1u << 0;
+inline constexpr std::uint32_t RDRXCTL_CRCSTRIP = 1u << 1;  ///< must agree with HLREG0.RXCRCSTRP
+inline constexpr std::uint32_t RDRXCTL_DMAIDONE = 1u << 3;
+inline constexpr std::uint32_t RDRXCTL_RSCFRSTSIZE_MASK = 0x1Fu << 17;
+inline constexpr std::uint32_t RXPBSIZE_MASK = 0x3FFu << 10;  ///< bytes, in KiB steps
+inline constexpr std::uint32_t SECRXCTRL_RX_DIS = 1u << 1;
+inline constexpr std::uint32_t SECRXSTAT_RDY = 1u << 0;
+
+inline constexpr std::uint32_t HLREG0_RXCRCSTRP = 1u << 1;
+inline constexpr std::uint32_t HLREG0_JUMBOEN = 1u << 2;
+inline constexpr std::uint32_t HLREG0_LPBK = 1u << 15;
+inline constexpr unsigned MAXFRS_MFS_SHIFT = 16;     ///< bytes, FCS included
+inline constexpr std::uint32_t MFLCN_DPF = 1u << 1;  ///< discard pause frames
+inline constexpr std::uint32_t AUTOC_AN_RESTART = 1u << 12;
+inline constexpr unsigned AUTOC_LMS_SHIFT = 13;
+inline constexpr std::uint32_t AUTOC_LMS_MASK = 7u << AUTOC_LMS_SHIFT;
+inline constexpr std::uint32_t AUTOC_LMS_10G_SERIAL = 3u << AUTOC_LMS_SHIFT;
+inline constexpr std::uint32_t LINKS_UP = 1u << 30;
+inline constexpr std::uint32_t LINKS_SPEED_MASK = 3u << 28;
+inline constexpr std::uint32_t LINKS_SPEED_10G = 3u << 28;
+inline constexpr std::uint32_t LINKS_SPEED_1G = 2u << 28;
+inline constexpr std::uint32_t LINKS_SPEED_100M = 1u << 28;
+
+inline constexpr std::uint32_t EICR_LSC = 1u << 20;  ///< link status change
+
+}  // namespace ixcap::ixgbe

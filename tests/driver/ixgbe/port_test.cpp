@@ -1,0 +1,168 @@
+// A port comes up from any state, receives, stops, and comes up again; a card that does not answer ends in an error
+// that names the register, never in a wait without end.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/driver/list_traffic.hpp"
+#include "tests/driver/stuck_device.hpp"
+#include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/error.hpp>
+#include <ixcap/driver/ixgbe/port.hpp>
+#include <ixcap/driver/ixgbe/register_bits.hpp>
+#include <ixcap/driver/ixgbe/registers.hpp>
+#include <ixcap/driver/ixgbe/wait.hpp>
+
+namespace ixcap::ixgbe {
+namespace {
+
+using namespace std::chrono_literals;
+using emulator::Drive;
+using emulator::Nic;
+using test::make_frame;
+using testing::HasSubstr;
+
+std::unique_ptr<test::ListTraffic> frames(std::size_t count) {
+  std::vector<test::ListedFrame> list;
+  for (std::size_t i = 0; i < count; ++i) list.push_back(make_frame(60 + static_cast<std::uint32_t>(i % 1000)));
+  return std::make_unique<test::ListTraffic>(std::move(list));
+}
+
+TEST(Port, IsPassiveAndReceivesEverythingUnchanged) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  const Port port(nic, {});
+  EXPECT_EQ(nic.read(FCCFG.offset()), 0u) << "no pause frames sent";
+  EXPECT_EQ(nic.read(DMATXCTL.offset()) & DMATXCTL_TE, 0u) << "transmit stays off";
+  EXPECT_EQ(nic.read(RXDCTL.offset()) & RXDCTL_VME, 0u) << "VLAN tags stay";
+  EXPECT_EQ(nic.read(FCTRL.offset()), FCTRL_UPE | FCTRL_MPE | FCTRL_BAM);
+  EXPECT_EQ(nic.read(DCA_RXCTRL.offset()) & DCA_RXCTRL_RESERVED_12, 0u);
+  EXPECT_EQ(nic.read(EIMS.offset()), 0u);
+}
+
+TEST(Port, ReadsTheMacAddressThatTheCardLoaded) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  EXPECT_EQ(Port(nic, {}).mac_address(), (MacAddress{0x02, 0x00, 0x63, 0x78, 0x99, 0x25}));
+}
+
+TEST(Port, ReceivesOnlyBetweenStartAndStop) {
+  Nic nic(frames(100), {}, Drive::stepped);
+  Port port(nic, {});
+  EXPECT_EQ(nic.step(10), 0u) << "not started";
+  port.start_receiving();
+  EXPECT_EQ(nic.step(10), 10u);
+  port.stop_receiving();
+  EXPECT_EQ(nic.step(10), 0u) << "stopped";
+  Frame lent[batch_size];
+  EXPECT_EQ(port.queue().poll(lent), 10u) << "what came before the stop is still there";
+  port.queue().release();
+  port.start_receiving();
+  EXPECT_EQ(nic.step(1000), 90u);
+}
+
+TEST(Port, ComesUpAgainAfterADriverThatLeftItRunning) {
+  Nic nic(frames(30), {}, Drive::stepped);
+  for (int round = 0; round < 3; ++round) {
+    Port port(nic, {});
+    EXPECT_EQ(port.wait_for_link(1000ms).bits_per_second, 10'000'000'000u);
+    port.start_receiving();
+    EXPECT_EQ(nic.step(10), 10u);
+    Frame lent[batch_size];
+    EXPECT_EQ(port.queue().poll(lent), 10u);
+  }
+}
+
+TEST(Port, CountsInSixtyFourBitsWhatTheRegistersForget) {
+  Nic nic(frames(50), {}, Drive::stepped);
+  Port port(nic, {});
+  port.start_receiving();
+  for (int i = 0; i < 5; ++i) {
+    nic.step(10);
+    port.statistics().update();
+  }
+  const Statistics& total = port.statistics().total();
+  EXPECT_EQ(total.total_packets, 50u);
+  EXPECT_EQ(total.good_packets, 50u);
+  EXPECT_EQ(total.all_queues().packets, 50u);
+  EXPECT_EQ(total.all_queues().bytes, nic.counts().bytes + 50 * 4) << "octet counters include the FCS";
+  EXPECT_EQ(total.total_bytes, total.good_bytes);
+}
+
+struct StuckCase {
+  const Register& reg;
+  std::uint32_t mask;
+  std::uint32_t bits;
+  const char* step;
+};
+
+class PortOnAStuckCard : public testing::TestWithParam<StuckCase> {};
+
+TEST_P(PortOnAStuckCard, EndsInAnErrorThatNamesTheRegister) {
+  const StuckCase& stuck = GetParam();
+  Nic nic(nullptr, {}, Drive::stepped);
+  test::StuckDevice device(nic);
+  device.stick(stuck.reg, stuck.mask, stuck.bits);
+  try {
+    Port port(device, {});
+    port.start_receiving();
+    FAIL() << "came up with " << stuck.reg.name << " stuck";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.reason(), HasSubstr(std::string(stuck.reg.name)));
+    EXPECT_THAT(error.action(), HasSubstr(stuck.step));
+    EXPECT_FALSE(error.mend().empty());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryHandshake, PortOnAStuckCard,
+                         testing::Values(StuckCase{CTRL, CTRL_RST, CTRL_RST, "reset"},
+                                         StuckCase{EEC, EEC_ARD, 0, "NVM"},
+                                         StuckCase{RDRXCTL, RDRXCTL_DMAIDONE, 0, "DMA"},
+                                         StuckCase{RAH, RAH_AV, 0, "MAC address"},
+                                         StuckCase{RXDCTL, RXDCTL_ENABLE, 0, "enable a receive queue"},
+                                         StuckCase{SECRXSTAT, SECRXSTAT_RDY, 0, "receive path"}),
+                         [](const auto& test) { return std::string(test.param.reg.name); });
+
+TEST(Port, ResetsTwiceWhenTheMasterWillNotStop) {
+  Nic nic(frames(10), {}, Drive::stepped);
+  test::StuckDevice device(nic);
+  device.stick(STATUS, STATUS_GIO, STATUS_GIO);
+  Port port(device, {});
+  port.start_receiving();
+  EXPECT_EQ(nic.step(10), 10u);
+}
+
+TEST(Port, SaysThatAVanishedDeviceIsGone) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  test::StuckDevice device(nic);
+  device.stick(CTRL, 0xFFFFFFFF, 0xFFFFFFFF);
+  try {
+    Port(device, {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.reason(), HasSubstr("the device is gone"));
+  }
+}
+
+TEST(Link, TimesOutNamingItsRegister) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  test::StuckDevice device(nic);
+  device.stick(LINKS, LINKS_UP, 0);
+  EXPECT_FALSE(read_link(device).up);
+  try {
+    wait_for_link(device, 20ms);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.reason(), HasSubstr("LINKS"));
+    EXPECT_THAT(error.mend(), HasSubstr("cable"));
+  }
+}
+
+TEST(Link, GoesDownWithTheLaser) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  Port port(nic, {});
+  EXPECT_TRUE(port.link().up);
+  set_bits(nic, ESDP, ESDP_SDP3);
+  EXPECT_FALSE(port.link().up);
+}
+
+}  // namespace
+}  // namespace ixcap::ixgbe
