@@ -1,0 +1,53 @@
+#pragma once
+
+/// Writes a ring's records to a pcapng file (docs/pcapng.md): section header and interface description at once, then a
+/// packet a record, and statistics whenever they are given.
+///
+/// Frames that are missing are not forgotten: the number in a loss record goes into the dropcount of the next packet,
+/// or where none follows into a comment of the statistics. Frames are written as they lie in the ring; whoever wrote
+/// them there has cut them to the snapshot length.
+///
+/// Threads, blocking and errors are those of FileWriter: every function that writes throws ixcap::Error.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ixcap/capture/file_writer.hpp>
+#include <ixcap/capture/pcapng.hpp>
+#include <ixcap/capture/record.hpp>
+
+namespace ixcap::capture {
+
+class PcapngWriter {
+ public:
+  /// `path`: as FileWriter takes it. An empty description.operating_system becomes this machine's; the section header
+  /// names this machine and this version of ixcap, and carries `comment` unless it is empty.
+  PcapngWriter(std::string path, pcapng::InterfaceDescription description, std::string comment = {});
+
+  /// The record is as RingReader::next() returned it; it may be released afterwards.
+  void write(const Record& record, std::string_view comment = {});
+
+  void write_statistics(const pcapng::InterfaceStatistics& statistics, std::vector<std::string> comments = {});
+
+  /// Brings what has been written to the file, or to the reader of the pipe.
+  void flush() { file_.flush(); }
+  void close() { file_.close(); }
+
+  /// How much is in the file.
+  const FileWriter& file() const noexcept { return file_; }
+
+  /// Frames said to be lost since the last packet.
+  std::uint64_t losses_since_last_frame() const noexcept { return losses_since_last_frame_; }
+
+ private:
+  void append(const std::vector<std::uint8_t>& block);
+
+  FileWriter file_;
+  std::optional<pcapng::MacAddress> mac_;
+  std::uint64_t losses_since_last_frame_ = 0;
+};
+
+}  // namespace ixcap::capture
