@@ -40,7 +40,7 @@ bool within(const RingMemory& memory, const void* start, std::uint64_t bytes) {
 
 void read_everything(RingMemory& memory) {
   RingReader reader(memory);
-  volatile std::uint8_t sink = 0;
+  [[maybe_unused]] volatile std::uint8_t sink = 0;
   std::uint64_t bytes = 0;
   while (const Record* record = reader.next()) {
     require(within(memory, record, record->length));
