@@ -18,8 +18,8 @@ namespace {
 constexpr const char* cannot_open = "cannot open capture file";
 constexpr const char* cannot_write = "cannot write capture file";
 
-// Keeps SIGPIPE and SIGXFSZ, which the kernel sends to the writing thread, from it, and leaves the process's handlers
-// alone. The write says the same by EPIPE and EFBIG.
+// While it lives, this thread gets no SIGPIPE and no SIGXFSZ, which the kernel sends to a thread whose write fails;
+// EPIPE and EFBIG say the same. The process's handlers stay as they are.
 class SignalShield {
  public:
   SignalShield() noexcept {
@@ -59,8 +59,10 @@ WriteResult write_all(int file_descriptor, const std::uint8_t* bytes, std::size_
   std::size_t written = 0;
   while (written < count) {
     const ssize_t result = ::write(file_descriptor, bytes + written, count - written);
-    if (result >= 0) {
+    if (result > 0) {
       written += static_cast<std::size_t>(result);
+    } else if (result == 0) {  // nothing written and no reason given: trying again might never end
+      return {written, EIO};
     } else if (errno == EAGAIN) {  // a pipe that somebody else made non-blocking
       pollfd ready = {file_descriptor, POLLOUT, 0};
       ::poll(&ready, 1, -1);
@@ -113,8 +115,9 @@ FileWriter::FileWriter(std::string path, std::size_t buffer_bytes)
     if (::isatty(file_descriptor_) != 0)
       throw Error(cannot_open, name_, "it is a terminal", "pipe it to a program that reads pcapng: -w - | tshark -r -");
   } else {
-    do file_descriptor_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    while (file_descriptor_ < 0 && errno == EINTR);
+    do {
+      file_descriptor_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    } while (file_descriptor_ < 0 && errno == EINTR);
     if (file_descriptor_ < 0) throw Error::from_errno(cannot_open, name_, errno, mend_for_open(errno));
   }
   struct stat status = {};

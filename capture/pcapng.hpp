@@ -20,8 +20,6 @@
 #include <string_view>
 #include <vector>
 
-#include <ixcap/capture/copy.hpp>
-
 namespace ixcap::capture::pcapng {
 
 static_assert(std::endian::native == std::endian::little,
@@ -72,8 +70,8 @@ enum class Reception : std::uint32_t { unknown = 0, unicast = 1, multicast = 2, 
 /// Enhanced packet block: a received frame.
 struct EnhancedPacket {
   std::uint64_t timestamp_ns;
-  const std::uint8_t* data;       ///< captured_length bytes
-  std::uint32_t captured_length;  ///< so much below 4 GiB that the block's length is a 32-bit number
+  const std::uint8_t* data;       ///< captured_length bytes; not null
+  std::uint32_t captured_length;  ///< at most 2 GiB: the block's length is a 32-bit number
   std::uint32_t wire_length;
   Reception reception;
   std::uint32_t queue;        ///< receive queue of the card
@@ -148,7 +146,7 @@ inline void put_enhanced_packet(std::uint8_t* out, const EnhancedPacket& packet,
                    static_cast<std::uint32_t>(packet.timestamp_ns >> 32));  // interface 0, time's upper half
   detail::put_pair(out + 16, static_cast<std::uint32_t>(packet.timestamp_ns), packet.captured_length);
   detail::put_u32(out + 24, packet.wire_length);
-  copy_frame(data, packet.data, packet.captured_length);
+  std::memcpy(data, packet.data, packet.captured_length);
   if (packet.dropped != 0 || !packet.comment.empty()) [[unlikely]]
     tail = detail::put_rare_options(tail, packet);
   constexpr std::uint32_t flags_option = 2 | 4u << 16;

@@ -30,14 +30,14 @@ static_assert(record_length(longest_frame) <= RingMemory::smallest_size_bytes / 
 }  // namespace
 
 RingMemory::RingMemory(const RingOptions& options) : size_bytes_(options.size_bytes) {
-  // The upper bound keeps the sum of both mappings from overflowing, far above what any machine has.
-  if (!std::has_single_bit(size_bytes_) || size_bytes_ < smallest_size_bytes || size_bytes_ > std::size_t{1} << 46)
+  if (!std::has_single_bit(size_bytes_) || size_bytes_ < smallest_size_bytes)
     throw Error("cannot create capture ring", fmt::format("{} bytes", size_bytes_), "the size is unsuitable",
                 fmt::format("ask for a power of two of at least {} bytes", smallest_size_bytes));
+  if (size_bytes_ >= std::size_t{1} << 46) refuse(size_bytes_, ENOMEM);  // both mappings would fill the address space
   if (::sysconf(_SC_PAGESIZE) != static_cast<long>(ring_page_bytes))
     throw Error("cannot create capture ring", "", "this machine's pages are not 4 KiB", "use an x86-64 machine");
 
-  const int file_descriptor = ::memfd_create("ixcap-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  const int file_descriptor = ::memfd_create("ixcap-ring", MFD_CLOEXEC);
   if (file_descriptor < 0) refuse(size_bytes_, errno);
   try {
     map(file_descriptor, options.populate);
@@ -67,8 +67,6 @@ void RingMemory::map(int file_descriptor, bool populate) {
   // posix_fallocate reports want of memory; MAP_POPULATE would not.
   if (populate)
     if (const int error = ::posix_fallocate(file_descriptor, 0, file_bytes); error != 0) refuse(size_bytes_, error);
-  // Sealed, so that no process the descriptor is handed to can shrink the file under the others' mappings.
-  if (::fcntl(file_descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) refuse(size_bytes_, errno);
 
   const std::size_t mapped_bytes = control_bytes + 2 * size_bytes_;
   void* reserved = ::mmap(nullptr, mapped_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -13,8 +13,7 @@
 ///                    the producer own reader                                            a second time
 ///
 /// Positions are 64-bit byte counts that only grow (at 100 Gbit/s they would wrap after 46 years); position p lies at
-/// records + p mod size. A reader's cursor says what it still needs: the producer never writes to a byte of
-/// [cursor, cursor + size) that it has not been given back.
+/// records + p mod size. A reader's cursor says that everything before it may be overwritten.
 ///
 /// Today there is one reader, number 0, and its policy is *lossless*: from the ring's creation on the producer
 /// overwrites nothing that this reader has not released. When there is no room it is told so, and decides to wait or to
@@ -24,14 +23,13 @@
 /// RingMemory, which must outlive them. Errors: creation throws ixcap::Error; everything else is noexcept. Neither side
 /// trusts what the other wrote: impossible positions and records are counted or end the reading (RingState::broken),
 /// and no address is computed from them before they are checked. What this does not cover is a producer that changes a
-/// record after publishing it: a reader that does not trust its producer copies the header before it looks at it.
+/// record after publishing it: a reader in fear of that copies the header and checks the copy's captured_length again.
 
 #include <atomic>
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
-#include <ixcap/capture/copy.hpp>
 #include <ixcap/capture/record.hpp>
 #include <ixcap/driver/frame.hpp>
 
@@ -143,7 +141,8 @@ class RingProducer {
     record->flags = flags;
     record->timestamp_ns = timestamp_ns;
     record->match_set = match_set;
-    copy_frame(record->data(), frame.data, frame.captured_length);
+    if (frame.captured_length != 0)  // an empty frame may come with a null pointer, which memcpy does not take
+      std::memcpy(record->data(), frame.data, frame.captured_length);
     return true;
   }
 
