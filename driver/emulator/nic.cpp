@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <immintrin.h>
 
 #include <chrono>
 #include <limits>
@@ -8,6 +7,8 @@
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/frame.hpp>
+#include <ixcap/driver/idle.hpp>
+#include <ixcap/driver/ixgbe/models.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 
@@ -17,8 +18,6 @@ namespace {
 using ixgbe::Register;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint16_t intel = 0x8086;
-constexpr std::uint16_t x520 = 0x10FB;  // 82599ES, SFP+
 constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
 
 // 02: locally administered. Loaded into RAL[0]/RAH[0] at every reset.
@@ -34,25 +33,6 @@ std::uint64_t picoseconds_since(Clock::time_point start) {
   const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
   return static_cast<std::uint64_t>(elapsed.count()) * 1000;
 }
-
-/// What a thread with nothing to do does next: spin, then give way, then sleep.
-class Idle {
- public:
-  void wait() noexcept {
-    ++rounds_;
-    if (rounds_ < 64) {
-      _mm_pause();
-    } else if (rounds_ < 256) {
-      std::this_thread::yield();
-    } else {
-      std::this_thread::sleep_for(std::chrono::microseconds{50});
-    }
-  }
-  void reset() noexcept { rounds_ = 0; }
-
- private:
-  unsigned rounds_ = 0;
-};
 
 }  // namespace
 
@@ -74,7 +54,7 @@ class Nic::ControlLock {
 };
 
 Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
-    : identity_{"emulator", intel, x520, "software Intel 82599"},
+    : identity_{"emulator", ixgbe::intel_vendor_id, ixgbe::id_82599_sfp, "software Intel 82599"},
       receive_path_(registers_, dma_),
       traffic_(std::move(traffic)),
       rate_(rate) {
@@ -237,7 +217,9 @@ std::optional<Error> Nic::traffic_failure() const {
 
 WireCounts Nic::counts() const {
   const ControlLock lock(*this);
-  return receive_path_.counts();
+  WireCounts counts = receive_path_.counts();
+  if (traffic_ != nullptr) counts.zero_filled = traffic_->zero_filled();
+  return counts;
 }
 
 }  // namespace ixcap::emulator

@@ -167,7 +167,6 @@ void ReceivePath::count_on_wire(const WireFrame& frame) noexcept {
   const std::uint32_t length = frame.wire_length + fcs_bytes;
   ++counts_.frames;
   counts_.bytes += frame.wire_length;
-  counts_.zero_filled += frame.captured_length < frame.wire_length ? 1 : 0;
   ++pending_.total_packets;
   pending_.total_bytes += length;
   // PRC64 up to 64, then a bin for each power of two up to 1023, then the rest.

@@ -44,7 +44,9 @@ class Port {
   void stop_receiving();
 
   RxQueue& queue() noexcept { return queue_; }
+  const RxQueue& queue() const noexcept { return queue_; }
   StatisticsCounter& statistics() noexcept { return statistics_; }
+  const StatisticsCounter& statistics() const noexcept { return statistics_; }
 
  private:
   void set_receive_enable(bool enable);

@@ -30,15 +30,17 @@ class ListTraffic final : public emulator::Traffic {
   const emulator::WireFrame* next() noexcept override {
     if (position_ == frames_.size()) return nullptr;
     const ListedFrame& frame = frames_[position_++];
+    zero_filled_ += frame.bytes.size() < frame.wire_length ? 1 : 0;
     current_ = {frame.bytes.data(), static_cast<std::uint32_t>(frame.bytes.size()), frame.wire_length};
     return &current_;
   }
   const std::optional<Error>& failure() const noexcept override { return failure_; }
-  std::uint64_t zero_filled() const noexcept override { return 0; }
+  std::uint64_t zero_filled() const noexcept override { return zero_filled_; }
 
  private:
   std::vector<ListedFrame> frames_;
   std::size_t position_ = 0;
+  std::uint64_t zero_filled_ = 0;
   emulator::WireFrame current_{};
   std::optional<Error> failure_;
 };

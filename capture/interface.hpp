@@ -1,0 +1,48 @@
+#pragma once
+
+/// INTERFACE: the names that a capture can be opened by, and what is behind them (docs/ixcap-capture.md).
+///
+///     emulator             the software 82599 in this process, with the built-in traffic mix
+///     emulator:TRAFFIC     the same with other traffic (driver/emulator/traffic.hpp)
+///     0000:03:00.0         a card through VFIO
+///     vfio-user:SOCKET     a software 82599 in another process
+///
+/// Errors: ixcap::Error with the forms that are taken.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/error.hpp>
+#include <ixcap/driver/pci/device.hpp>
+
+namespace ixcap::capture {
+
+class Interface {
+ public:
+  /// Opens what `name` names. Ownership: the device lives as long as the Interface.
+  explicit Interface(std::string_view name);
+
+  const std::string& name() const noexcept { return name_; }
+  pci::Device& device() noexcept { return *device_; }
+
+  /// Whether no further frame can come: a replayed file is over. A card never ends.
+  bool ended() const noexcept { return nic_ != nullptr && nic_->traffic_ended(); }
+
+  /// Why it ended early, if it did.
+  std::optional<Error> failure() const { return nic_ == nullptr ? std::nullopt : nic_->traffic_failure(); }
+
+  /// What was really on the wire; only a software NIC knows.
+  std::optional<emulator::WireCounts> wire_counts() const {
+    return nic_ == nullptr ? std::nullopt : std::optional(nic_->counts());
+  }
+
+ private:
+  std::string name_;
+  std::unique_ptr<pci::Device> device_;
+  const emulator::Nic* nic_ = nullptr;  ///< device_, if it is a software NIC
+};
+
+}  // namespace ixcap::capture

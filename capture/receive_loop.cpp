@@ -1,0 +1,96 @@
+#include <algorithm>
+#include <array>
+
+#include <ixcap/capture/receive_loop.hpp>
+#include <ixcap/driver/idle.hpp>
+
+namespace ixcap::capture {
+namespace {
+
+/// One writer, so no read-modify-write is needed.
+void add(std::atomic<std::uint64_t>& counter, std::uint64_t count) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void ReceiveLoop::run() noexcept {
+  std::array<Frame, batch_size> frames;
+  Idle idle;
+  while (true) {
+    // acquire: what the card wrote before it was stopped is seen by the poll below.
+    const bool last_look = finishing_.load(std::memory_order_acquire);
+    const std::size_t polled = queue_.poll(frames);
+    if (polled != 0) {
+      handle({frames.data(), polled});
+      idle.reset();
+    }
+    queue_.release();
+    if (polled == 0) {
+      if (last_look) break;
+      idle.wait();
+    }
+  }
+  report_losses(FrameClock::now_ns());
+  producer_.close();
+}
+
+void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
+  std::array<std::uint64_t, batch_size> match_sets;
+  std::array<std::uint64_t, batch_size> times_ns;
+  filters_.match(frames, match_sets);
+  add(polled_, frames.size());
+  const bool any = std::any_of(match_sets.begin(), match_sets.begin() + static_cast<std::ptrdiff_t>(frames.size()),
+                               [](std::uint64_t match_set) { return match_set != 0; });
+  if (!any) return;  // nothing to stamp, copy or publish
+
+  clock_.stamp(frames, FrameClock::now_ns(), times_ns.data());
+  report_losses(times_ns[0]);
+  std::uint64_t accepted = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t lost = 0;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    if (match_sets[i] == 0) continue;
+    ++accepted;
+    bytes += frames[i].wire_length;
+    if (!append(frames[i], times_ns[i], match_sets[i])) ++lost;
+  }
+  producer_.publish();
+  add(accepted_, accepted);
+  add(accepted_bytes_, bytes);
+  add(lost_by_reader_, lost);
+}
+
+/// Waits for room as long as the reader has not given up.
+bool ReceiveLoop::append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept {
+  Frame cut = frame;
+  cut.captured_length = std::min(frame.captured_length, snaplen_);
+  Idle idle;
+  while (!producer_.append(cut, timestamp_ns, match_set, static_cast<std::uint16_t>(queue_.index()),
+                           record_time_software)) {
+    if (abandoned_.load(std::memory_order_relaxed)) return false;
+    producer_.publish();
+    idle.wait();
+  }
+  return true;
+}
+
+/// Without room the losses are reported before a later frame.
+void ReceiveLoop::report_losses(std::uint64_t timestamp_ns) noexcept {
+  const std::uint64_t dropped = dropped_by_card_.load(std::memory_order_relaxed);
+  if (dropped == losses_reported_) return;
+  if (producer_.append_loss(dropped - losses_reported_, timestamp_ns, static_cast<std::uint16_t>(queue_.index()))) {
+    losses_reported_ = dropped;
+  }
+}
+
+ReceiveCounts ReceiveLoop::counts() const noexcept {
+  ReceiveCounts counts;
+  counts.polled = polled_.load(std::memory_order_relaxed);
+  counts.accepted = accepted_.load(std::memory_order_relaxed);
+  counts.accepted_bytes = accepted_bytes_.load(std::memory_order_relaxed);
+  counts.lost_by_reader = lost_by_reader_.load(std::memory_order_relaxed);
+  return counts;
+}
+
+}  // namespace ixcap::capture

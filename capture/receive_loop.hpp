@@ -1,0 +1,77 @@
+#pragma once
+
+/// The receive loop: the data path of one queue, on a thread of its own.
+///
+///     poll ≤ 64 frames ─► filter, one call ─► copy those that match into the ring ─► doorbell ─► publish
+///
+/// A frame that no filter wants is never copied. When the ring has no room the loop waits for its reader; frames are
+/// then dropped, and counted, by the card.
+///
+/// The hot path is noexcept, allocates nothing, takes no lock and reads the clock once a batch.
+///
+/// Threads: run() has a thread to itself; everything else may be called from any.
+
+#include <atomic>
+#include <cstdint>
+
+#include <ixcap/capture/frame_clock.hpp>
+#include <ixcap/capture/ring.hpp>
+#include <ixcap/driver/ixgbe/rx_queue.hpp>
+#include <ixcap/filter/set.hpp>
+
+namespace ixcap::capture {
+
+/// In frames, since the start.
+struct ReceiveCounts {
+  std::uint64_t polled = 0;          ///< taken from the queue
+  std::uint64_t accepted = 0;        ///< matched a filter; polled − accepted were filtered
+  std::uint64_t accepted_bytes = 0;  ///< of the accepted frames, on the wire, without FCS
+  std::uint64_t lost_by_reader = 0;  ///< of `accepted`: not put into the ring because the reader had given up
+};
+
+class ReceiveLoop {
+ public:
+  /// All three are used until run() returns. Frames are cut to `snaplen` bytes as they are copied.
+  ReceiveLoop(ixgbe::RxQueue& queue, const filter::Set& filters, RingProducer& producer, std::uint32_t snaplen,
+              std::uint64_t link_bits_per_second) noexcept
+      : queue_(queue), filters_(filters), producer_(producer), snaplen_(snaplen), clock_(link_bits_per_second) {}
+
+  /// Receives until finish(), and then until the queue is empty; closes the ring.
+  void run() noexcept;
+
+  /// The card receives no more: empty the queue and return.
+  void finish() noexcept { finishing_.store(true, std::memory_order_release); }
+
+  /// The reader reads no more: count what would wait for it as lost.
+  void abandon() noexcept { abandoned_.store(true, std::memory_order_relaxed); }
+
+  /// Frames that the card has dropped so far. Growth is put into the ring as a loss record before the next frame.
+  void set_dropped_by_card(std::uint64_t total) noexcept { dropped_by_card_.store(total, std::memory_order_relaxed); }
+
+  ReceiveCounts counts() const noexcept;
+
+ private:
+  void handle(std::span<const Frame> frames) noexcept;
+  bool append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept;
+  void report_losses(std::uint64_t timestamp_ns) noexcept;
+
+  ixgbe::RxQueue& queue_;
+  const filter::Set& filters_;
+  RingProducer& producer_;
+  std::uint32_t snaplen_;
+  FrameClock clock_;
+  std::uint64_t losses_reported_ = 0;
+
+  // Written by run() only, once a batch; read by whoever asks. Relaxed: each is a count of its own.
+  alignas(64) std::atomic<std::uint64_t> polled_ = 0;
+  std::atomic<std::uint64_t> accepted_ = 0;
+  std::atomic<std::uint64_t> accepted_bytes_ = 0;
+  std::atomic<std::uint64_t> lost_by_reader_ = 0;
+
+  // Written by others, seldom; read by run() once a batch.
+  alignas(64) std::atomic<bool> finishing_ = false;
+  std::atomic<bool> abandoned_ = false;
+  std::atomic<std::uint64_t> dropped_by_card_ = 0;
+};
+
+}  // namespace ixcap::capture

@@ -1,0 +1,136 @@
+#pragma once
+
+/// A capture from one interface: the library's front door.
+///
+///     capture::Session session({.interface = "emulator:mix?count=1000", .expression = "udp port 53"});
+///     session.start();
+///     while (session.reader().state() == capture::RingState::open) {
+///       while (const capture::Record* record = session.reader().next()) { ... }
+///       session.reader().release();
+///     }
+///
+/// The constructor does everything that can fail: it opens the interface, compiles the filter, brings up the port and
+/// waits for the link. start() sets two threads going: the receive loop, and a control thread that reads the card's
+/// statistics every 20 ms and ends the capture when the interface does (a replayed file is over). After stop(), or such
+/// an end, the reader still gets everything that was received, then RingState::ended.
+///
+/// Ownership: the Session owns device, driver, ring and threads; records belong to the ring until release().
+/// Threads: one reads; one, maybe another, calls the rest.
+/// Errors: ixcap::Error from the constructor, from start(), finish() and stop(), and for the end of the traffic from
+/// failure().
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <ixcap/capture/drop_ledger.hpp>
+#include <ixcap/capture/interface.hpp>
+#include <ixcap/capture/receive_loop.hpp>
+#include <ixcap/capture/ring.hpp>
+#include <ixcap/driver/ixgbe/port.hpp>
+#include <ixcap/filter/set.hpp>
+
+namespace ixcap::capture {
+
+struct SessionOptions {
+  std::string interface = "emulator:mix";  ///< capture/interface.hpp
+  std::string expression = {};             ///< pcap-filter(7); empty: every frame
+  std::uint32_t snaplen = 262144;          ///< bytes kept of a frame; 0 means the same
+  std::uint32_t descriptors = ixgbe::default_descriptors;
+  std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two
+  std::chrono::milliseconds link_patience{10'000};
+};
+
+/// Reads a session's ring and counts what it has read.
+class SessionReader {
+ public:
+  explicit SessionReader(RingMemory& memory) : reader_(memory) {}
+
+  /// As RingReader: the next record, valid until release(); nullptr if there is none now.
+  const Record* next() noexcept {
+    const Record* record = reader_.next();
+    if (record != nullptr && !record->is_loss()) ++read_;
+    return record;
+  }
+  void release() noexcept {
+    reader_.release();
+    delivered_.store(read_, std::memory_order_relaxed);  // a count of its own
+  }
+  RingState state() const noexcept { return reader_.state(); }
+
+  /// Frames read and released. Any thread.
+  std::uint64_t delivered() const noexcept { return delivered_.load(std::memory_order_relaxed); }
+
+ private:
+  RingReader reader_;
+  std::uint64_t read_ = 0;
+  std::atomic<std::uint64_t> delivered_ = 0;
+};
+
+struct SessionStatistics {
+  ixgbe::Statistics card;
+  ReceiveCounts received;
+  std::uint64_t malformed = 0;
+  std::uint64_t delivered = 0;
+};
+
+class Session {
+ public:
+  explicit Session(SessionOptions options);
+  /// Stops, and throws away what has not been read.
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void start();
+
+  /// Receives no more. Returns at once; the reader gets what the card had received, then RingState::ended.
+  void finish();
+
+  /// finish(), and waits until what the card had received is in the ring, so somebody must be reading or have said
+  /// abandon(). All counters are final afterwards.
+  void stop();
+
+  /// The reader reads no more: stop() will not wait for it, and what it does not read is counted as lost.
+  void abandon() noexcept { loop_.abandon(); }
+
+  SessionReader& reader() noexcept { return reader_; }
+
+  /// Why the traffic, or the capture, ended early; empty while it goes on and after a regular end.
+  std::optional<Error> failure() const;
+
+  SessionStatistics statistics() const;
+  DropLedger ledger() const;
+
+  const SessionOptions& options() const noexcept { return options_; }
+  Interface& interface() noexcept { return interface_; }
+  const ixgbe::MacAddress& mac_address() const noexcept { return port_.mac_address(); }
+  ixgbe::Link link() const noexcept { return link_; }
+
+ private:
+  void control(const std::stop_token& stop);
+  void update_statistics();
+
+  SessionOptions options_;
+  filter::Set filters_;
+  Interface interface_;
+  ixgbe::Port port_;
+  ixgbe::Link link_;
+  RingMemory memory_;
+  RingProducer producer_;
+  SessionReader reader_;
+  ReceiveLoop loop_;
+
+  mutable std::mutex mutex_;  ///< guards the port's control side and the three below
+  std::condition_variable_any wake_;
+  std::optional<Error> failure_;
+  bool receiving_ = false;
+  std::jthread receive_thread_;
+  std::jthread control_thread_;
+};
+
+}  // namespace ixcap::capture

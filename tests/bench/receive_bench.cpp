@@ -1,0 +1,145 @@
+/// What receiving costs: frames a second and nanoseconds a frame.
+///
+///   Driver/...    the driver alone: poll and release over a ring that was completed in advance, touching the first
+///   line
+///                 of every frame, as a filter would
+///   Receive/...   software NIC on one thread; driver, filter and nothing else on another
+///   Capture/...   the whole capture up to a reader of the ring, in this process
+///
+/// Names read Receive/<frame bytes with FCS>/<filter>. Use --benchmark_filter to choose.
+
+#include <benchmark/benchmark.h>
+
+#include <array>
+#include <chrono>
+#include <string>
+
+#include "tests/bench/completed_ring.hpp"
+#include <ixcap/capture/session.hpp>
+#include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/ixgbe/port.hpp>
+#include <ixcap/filter/expression.hpp>
+#include <ixcap/filter/set.hpp>
+
+namespace ixcap::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t fcs_bytes = 4;
+constexpr std::array frame_sizes{64u, 594u, 1518u};
+
+/// Frames a measurement of a threaded benchmark receives: long enough for both threads to run undisturbed for a while.
+constexpr std::uint64_t frames_a_round = 2'000'000;
+
+filter::Set filter_set(const std::string& expression) {
+  if (expression == "off") return {};
+  const filter::Program programs[] = {filter::compile(expression)};
+  return filter::Set(programs);
+}
+
+void report(benchmark::State& state, std::uint64_t frames) {
+  const auto count = static_cast<double>(frames);
+  state.counters["frames/s"] = benchmark::Counter(count, benchmark::Counter::kIsRate);
+  state.counters["ns/frame"] =
+      benchmark::Counter(count * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+void driver_alone(benchmark::State& state, std::uint32_t descriptors, std::uint32_t frame_size) {
+  CompletedRing device;
+  ixgbe::RxQueue queue(device, 0, descriptors);
+  std::array<Frame, batch_size> frames;
+  std::uint64_t received = 0;
+  std::uint64_t sum = 0;
+  for (auto _ : state) {
+    device.complete_all(descriptors, frame_size - fcs_bytes);
+    const auto start = Clock::now();
+    // One descriptor less than the ring has: those released early in the round stay empty.
+    for (std::uint64_t left = descriptors - 1; left > 0;) {
+      const std::size_t count = queue.poll(frames);
+      for (std::size_t i = 0; i < count; ++i) sum += frames[i].data[12];
+      queue.release();
+      left -= std::min<std::uint64_t>(left, count);
+      received += count;
+    }
+    state.SetIterationTime(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  benchmark::DoNotOptimize(sum);
+  report(state, received);
+}
+
+void receive(benchmark::State& state, std::uint32_t frame_size, const std::string& expression) {
+  const filter::Set filters = filter_set(expression);
+  const emulator::TrafficSpec traffic = emulator::parse_traffic("mix?size=" + std::to_string(frame_size));
+  emulator::Nic nic(emulator::open_traffic(traffic), traffic.rate, emulator::Drive::threaded);
+  ixgbe::Port port(nic, {});
+  port.start_receiving();
+  std::array<Frame, batch_size> frames;
+  std::array<std::uint64_t, batch_size> match_sets;
+  std::uint64_t received = 0;
+  std::uint64_t matched = 0;
+  for (auto _ : state) {
+    for (const std::uint64_t end = received + frames_a_round; received < end;) {
+      const std::size_t count = port.queue().poll(frames);
+      if (count != 0) filters.match({frames.data(), count}, match_sets);
+      for (std::size_t i = 0; i < count; ++i) matched += match_sets[i] != 0 ? 1 : 0;
+      port.queue().release();
+      received += count;
+    }
+  }
+  state.counters["matched"] = static_cast<double>(matched) / static_cast<double>(received);
+  report(state, received);
+}
+
+void capture(benchmark::State& state, std::uint32_t frame_size, const std::string& expression) {
+  capture::Session session({.interface = "emulator:mix?size=" + std::to_string(frame_size),
+                            .expression = expression == "off" ? "" : expression});
+  session.start();
+  std::uint64_t last = 0;
+  std::uint64_t frames = 0;
+  for (auto _ : state) {
+    do {
+      while (session.reader().next() != nullptr) {
+      }
+      session.reader().release();
+      frames = session.statistics().received.polled;
+    } while (frames - last < frames_a_round);
+    last = frames;
+  }
+  report(state, frames);
+}
+
+void register_all() {
+  for (const std::uint32_t size : frame_sizes) {
+    for (const std::uint32_t descriptors : {512u, 2048u, 4096u}) {
+      const std::string name = "Driver/" + std::to_string(size) + "/ring:" + std::to_string(descriptors);
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+        driver_alone(state, descriptors, size);
+      })->UseManualTime();
+    }
+  }
+  for (const std::uint32_t size : frame_sizes) {
+    for (const char* expression : {"off", "ip", "tcp port 80"}) {
+      const std::string suffix = std::to_string(size) + "/" + expression;
+      benchmark::RegisterBenchmark(("Receive/" + suffix).c_str(),
+                                   [=](benchmark::State& state) { receive(state, size, expression); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
+      benchmark::RegisterBenchmark(("Capture/" + suffix).c_str(),
+                                   [=](benchmark::State& state) { capture(state, size, expression); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ixcap::bench
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  ixcap::bench::register_all();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -1,0 +1,99 @@
+#pragma once
+
+/// Runs commands as a person would and keeps what they print.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace ixcap::test {
+
+inline std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+/// A folder that is there while the object lives.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "ixcap-test-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot create a temporary folder");
+    path_ = pattern;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+struct Result {
+  int status;       ///< exit status; 128 + signal number if a signal ended it
+  std::string out;  ///< standard output
+  std::string err;  ///< standard error
+};
+
+/// A command under way. Its output goes to files, so it never waits for its reader.
+class Process {
+ public:
+  /// `before` runs in the child before the command does.
+  explicit Process(std::vector<std::string> words, const std::function<void()>& before = {}) {
+    pid_ = fork();
+    if (pid_ != 0) return;
+    redirect(folder_ / "out", STDOUT_FILENO);
+    redirect(folder_ / "err", STDERR_FILENO);
+    if (before) before();
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    execvp(arguments[0], arguments.data());
+    _exit(127);
+  }
+
+  void send(int signal_number) const { kill(pid_, signal_number); }
+
+  /// What it has written to standard error so far.
+  std::string err() const { return read_file(folder_ / "err"); }
+
+  Result wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(folder_ / "out"),
+            read_file(folder_ / "err")};
+  }
+
+ private:
+  static void redirect(const std::string& path, int to) {
+    const int file = open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    if (file < 0 || dup2(file, to) < 0) _exit(127);
+  }
+
+  TemporaryFolder folder_;
+  pid_t pid_;
+};
+
+inline Result run(std::vector<std::string> words, const std::function<void()>& before = {}) {
+  return Process(std::move(words), before).wait();
+}
+
+/// Whether a program of that name can be run.
+inline bool on_path(const std::string& name) {
+  return run({"sh", "-c", "command -v " + name}).status == 0;
+}
+
+}  // namespace ixcap::test

@@ -1,0 +1,234 @@
+/// `ixcap capture`: from an interface through a filter into a pcapng file, with tcpdump's manners.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <bit>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/command.hpp"
+#include "tools/progress.hpp"
+#include "tools/signals.hpp"
+#include <ixcap/capture/pcapng_writer.hpp>
+#include <ixcap/capture/session.hpp>
+#include <ixcap/driver/error.hpp>
+#include <ixcap/driver/idle.hpp>
+
+namespace ixcap::tools {
+namespace {
+
+using capture::DropLedger;
+using capture::Record;
+using capture::RingState;
+
+struct CaptureOptions {
+  std::string interface;
+  std::string output;
+  std::uint64_t count = 0;  // 0: no limit
+  std::uint32_t snaplen = 262144;
+  std::uint32_t ring_kib = 64 * 1024;
+  std::uint32_t descriptors = ixgbe::default_descriptors;
+  bool quiet = false;
+  bool verbose = false;
+  bool unbuffered = false;
+  std::vector<std::string> words;
+};
+
+capture::SessionOptions session_options(const CaptureOptions& options) {
+  if (options.interface.empty()) {
+    throw Error("cannot capture", "", "no interface was given", "add -i INTERFACE, for instance -i emulator:mix");
+  }
+  if (options.output.empty()) {
+    throw Error("cannot capture", "", "no output file was given", "add -w FILE, or -w - | tcpdump -nr -");
+  }
+  return {.interface = options.interface,
+          .expression = fmt::format("{}", fmt::join(options.words, " ")),
+          .snaplen = options.snaplen,
+          .descriptors = options.descriptors,
+          .ring_bytes = std::bit_ceil(std::size_t{options.ring_kib} * 1024)};
+}
+
+capture::pcapng::InterfaceDescription describe(capture::Session& session) {
+  const pci::Identity& device = session.interface().device().identity();
+  return {.name = session.interface().name(),
+          .description = device.description,
+          .mac = session.mac_address(),
+          .speed_bits_per_second = session.link().bits_per_second,
+          .filter = session.options().expression,
+          .hardware = device.description,
+          .snaplen = session.options().snaplen};
+}
+
+/// One run of `ixcap capture`, on the main thread: it is the ring's reader and writes the file.
+class Capture {
+ public:
+  explicit Capture(const CaptureOptions& options)
+      : options_(options),
+        session_(session_options(options)),
+        writer_(options.output, describe(session_)),
+        progress_(!options.quiet) {}
+
+  /// Captures until the interface ends, the count is reached or a signal comes. Answers the exit status.
+  int run();
+
+ private:
+  static constexpr unsigned records_a_turn = 1024;
+
+  void read_until_end();
+  unsigned write_records();
+  bool enough() const noexcept { return options_.count != 0 && written_ >= options_.count; }
+  void look_around();
+  void write_statistics();
+  void summarize();
+
+  const CaptureOptions& options_;
+  capture::Session session_;
+  capture::PcapngWriter writer_;
+  Progress progress_;
+  std::uint64_t written_ = 0;
+  bool finishing_ = false;
+  std::uint64_t start_ns_ = 0;
+};
+
+int Capture::run() {
+  if (!options_.quiet) {
+    fmt::print(stderr, "ixcap: listening on {}, link-type EN10MB (Ethernet), snapshot length {} bytes\n",
+               session_.interface().name(), session_.options().snaplen);
+  }
+  watch_signals();
+  start_ns_ = capture::FrameClock::now_ns();
+  session_.start();
+  std::optional<Error> failure;
+  try {
+    read_until_end();
+    session_.abandon();
+    session_.stop();
+    write_statistics();
+    writer_.close();
+  } catch (const Error& error) {
+    failure = error;
+    session_.abandon();
+    session_.stop();
+  }
+  progress_.clear();
+  if (!failure.has_value()) failure = session_.failure();
+  if (failure.has_value()) fmt::print(stderr, "ixcap: {}\n", failure->what());
+  summarize();
+  return failure.has_value() ? 1 : 0;
+}
+
+void Capture::read_until_end() {
+  Idle idle;
+  while (!enough()) {
+    const unsigned records = write_records();
+    if (records == 0) {
+      if (session_.reader().state() != RingState::open) break;
+      // Nothing has come for a while: what is here may be looked at.
+      if (idle.sleeping()) writer_.flush();
+      idle.wait();
+    } else {
+      if (options_.unbuffered) writer_.flush();
+      idle.reset();
+    }
+    look_around();
+  }
+  if (session_.reader().state() == RingState::broken) {
+    throw Error("cannot read the ring of", session_.interface().name(), "a record in it is damaged",
+                "report this; what was captured so far is in the file");
+  }
+}
+
+/// One turn: records from the ring to the file, at most as many as are still wanted.
+unsigned Capture::write_records() {
+  unsigned records = 0;
+  while (records < records_a_turn && !enough()) {
+    const Record* record = session_.reader().next();
+    if (record == nullptr) break;
+    writer_.write(*record);
+    if (!record->is_loss()) ++written_;
+    ++records;
+  }
+  session_.reader().release();
+  return records;
+}
+
+/// What is not packets: signals and the progress line.
+void Capture::look_around() {
+  if (finish_requested() && !finishing_) {
+    finishing_ = true;
+    session_.finish();
+  }
+  if (progress_.due()) progress_.show(written_, session_.ledger().lost());
+  if (take_statistics_request()) {
+    const capture::ReceiveCounts received = session_.statistics().received;
+    progress_.clear();
+    fmt::print(stderr, "ixcap: {} packets captured, {} packets received by filter, {} packets dropped by kernel\n",
+               written_, received.accepted, session_.ledger().lost());
+  }
+}
+
+void Capture::write_statistics() {
+  const DropLedger ledger = session_.ledger();
+  const capture::SessionStatistics statistics = session_.statistics();
+  const std::uint64_t now_ns = capture::FrameClock::now_ns();
+  writer_.write_statistics({.timestamp_ns = now_ns,
+                            .start_ns = start_ns_,
+                            .end_ns = now_ns,
+                            .received = ledger.on_wire,
+                            .dropped_by_interface = ledger.missed.value_or(0) + ledger.no_descriptor_total(),
+                            .accepted_by_filter = statistics.received.accepted,
+                            .dropped_by_system = ledger.lost_by_reader,
+                            .delivered = ledger.delivered});
+}
+
+/// tcpdump's lines, then the drop ledger if there is something to explain or -v was given.
+void Capture::summarize() {
+  const DropLedger ledger = session_.ledger();
+  const auto line = [](std::uint64_t count, const char* what) {
+    fmt::print(stderr, "{} packet{} {}\n", count, count == 1 ? "" : "s", what);
+  };
+  line(writer_.file().frames_written(), "captured");
+  line(session_.statistics().received.accepted, "received by filter");
+  line(ledger.lost_by_reader, "dropped by kernel");
+  if (const std::uint64_t dropped = ledger.lost() - ledger.lost_by_reader; dropped != 0) {
+    line(dropped, "dropped by interface");
+  }
+  const std::uint64_t zero_filled = session_.interface().wire_counts().value_or(emulator::WireCounts{}).zero_filled;
+  if (zero_filled != 0) {
+    fmt::print(stderr, "{} frame{} truncated in {} file: the missing bytes are zeros\n", zero_filled,
+               zero_filled == 1 ? " was" : "s were", zero_filled == 1 ? "its" : "their");
+  }
+  const bool unexplained = ledger.lost() != 0 || ledger.rejected_by_mac != 0u || !ledger.balanced();
+  if (options_.verbose || unexplained) fmt::print(stderr, "\n{}", ledger.to_string());
+}
+
+}  // namespace
+
+void add_capture_command(CLI::App& application, int& status) {
+  CLI::App* command = application.add_subcommand("capture", "Capture packets into a pcapng file");
+  auto options = std::make_shared<CaptureOptions>();
+  command->add_option("-i,--interface", options->interface, "emulator[:TRAFFIC]; 'ixcap devices' lists what there is");
+  command->add_option("-w", options->output, "File to write, - for standard output");
+  command->add_option("-c", options->count, "Stop after this many packets")->check(CLI::PositiveNumber);
+  command->add_option("-s,--snapshot-length", options->snaplen, "Bytes kept of a packet; 0 means the default")
+      ->capture_default_str();
+  command
+      ->add_option("-B,--buffer-size", options->ring_kib,
+                   "KiB between receiving and writing, rounded up to a power of two")
+      ->check(CLI::Range(64, 16 * 1024 * 1024))
+      ->capture_default_str();
+  command->add_option("--descriptors", options->descriptors, "Receive descriptors, a power of two from 64 to 8192")
+      ->capture_default_str();
+  command->add_flag("-q", options->quiet, "No progress line, and no word about the interface");
+  command->add_flag("-v", options->verbose, "Print the drop ledger even when nothing was lost");
+  command->add_flag("-U,--packet-buffered", options->unbuffered,
+                    "Write packets out as they come, not when a buffer is full");
+  command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none captures every packet");
+  command->callback([options, &status] { status = Capture(*options).run(); });
+}
+
+}  // namespace ixcap::tools

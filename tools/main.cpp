@@ -1,0 +1,55 @@
+/// `ixcap`: the command line.
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "tools/command.hpp"
+#include <ixcap/driver/error.hpp>
+#include <ixcap/filter/expression.hpp>
+
+namespace {
+
+constexpr const char* examples = R"(
+Examples:
+  ixcap capture -i emulator:mix?count=100000 -w out.pcapng udp port 53
+  ixcap capture -i emulator:trace.pcap -w - tcp | tshark -r -
+  ixcap filter -d 'host 10.0.0.1 and tcp port 80'
+)";
+
+/// What is wrong with the words given, and how to see the right ones: one line.
+int refuse(const CLI::App& application, const CLI::ParseError& error) {
+  const auto given = application.get_subcommands();
+  const std::string command = given.empty() ? "ixcap" : "ixcap " + given.front()->get_name();
+  fmt::print(stderr, "ixcap: {}; see '{} --help'\n", error.what(), command);
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App application("Captures packets from Intel 82599 cards, and from a software 82599 where there is no card.",
+                       "ixcap");
+  application.set_version_flag("--version", "ixcap " IXCAP_VERSION);
+  application.require_subcommand(1);
+  application.footer(examples);
+  int status = 0;
+  ixcap::tools::add_capture_command(application, status);
+  ixcap::tools::add_devices_command(application, status);
+  ixcap::tools::add_filter_command(application, status);
+  try {
+    application.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return application.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return refuse(application, error);
+  } catch (const ixcap::filter::ExpressionError& error) {
+    fmt::print(stderr, "ixcap: {}\n{}\n", error.what(), error.picture());
+    return 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "ixcap: {}\n", error.what());
+    return 1;
+  }
+  return status;
+}
