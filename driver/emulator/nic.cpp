@@ -157,7 +157,7 @@ void Nic::unmap_dma(std::uint64_t io_address, const pci::Pages&) noexcept {
 
 std::size_t Nic::step(std::size_t frames) {
   const ControlLock lock(*this);
-  return step_locked(frames, always);
+  return wire_open() ? play(frames, always) : 0;
 }
 
 /// Whether frames come over the wire now. Looks at the registers again.
@@ -167,39 +167,42 @@ bool Nic::wire_open() noexcept {
   return receive_path_.listening() && master && link_up() && !traffic_ended();
 }
 
-/// At most `frames` frames that arrive before `until_ps`.
-std::size_t Nic::step_locked(std::size_t frames, std::uint64_t until_ps) {
-  if (!wire_open()) return 0;
+/// Lets at most `frames` frames, of those that arrive until `until_ps`, come over an open wire.
+std::size_t Nic::play(std::size_t frames, std::uint64_t until_ps) {
   receive_path_.drain_packet_buffer();
   const bool timed = rate_.unit != Rate::Unit::as_fast_as_received;
   std::size_t received = 0;
   for (; received < frames; ++received) {
     if (on_wire_ == nullptr) on_wire_ = traffic_->next();
-    if (on_wire_ == nullptr) {
-      if (receive_path_.counts().waiting == 0) ended_.store(true, std::memory_order_release);
-      break;
-    }
+    if (on_wire_ == nullptr) break;
     if (timed ? arrival_ps_ > until_ps : !receive_path_.has_room(on_wire_->wire_length)) break;
-    arrival_ps_ += rate_.spacing_ps(on_wire_->wire_length);
+    if (timed) arrival_ps_ += rate_.spacing_ps(on_wire_->wire_length);
     receive_path_.receive(*std::exchange(on_wire_, nullptr));
   }
+  receive_path_.write_back();
+  const bool over = received < frames && on_wire_ == nullptr;
+  if (over && receive_path_.counts().waiting == 0) ended_.store(true, std::memory_order_release);
   return received;
 }
 
 void Nic::run(const std::stop_token& stop) {
   const bool timed = rate_.unit != Rate::Unit::as_fast_as_received;
   Clock::time_point start = Clock::now();
+  bool was_open = false;
   Idle idle;
   while (!stop.stop_requested()) {
     std::size_t received = 0;
     {
       const std::scoped_lock lock(mutex_);
-      const std::uint64_t now_ps = timed ? picoseconds_since(start) : always;
-      if (timed && now_ps > arrival_ps_ && (now_ps - arrival_ps_ > most_catch_up_ps || !wire_open())) {
-        start += std::chrono::nanoseconds((now_ps - arrival_ps_) / 1000);  // the wire stood still until now
-      } else {
-        received = step_locked(batch_size, now_ps);
+      std::uint64_t now_ps = timed ? picoseconds_since(start) : always;
+      const bool open = wire_open();
+      const bool stood_still = !was_open || now_ps > arrival_ps_ + most_catch_up_ps;
+      if (timed && now_ps > arrival_ps_ && stood_still) {
+        start += std::chrono::nanoseconds((now_ps - arrival_ps_) / 1000);
+        now_ps = arrival_ps_;
       }
+      was_open = open;
+      if (open) received = play(batch_size, now_ps);
     }
     while (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
     if (received != 0) {

@@ -66,7 +66,7 @@ class Nic final : public pci::Device {
  private:
   void run(const std::stop_token& stop);
   bool wire_open() noexcept;
-  std::size_t step_locked(std::size_t frames, std::uint64_t until_ps);
+  std::size_t play(std::size_t frames, std::uint64_t until_ps);
   bool link_up() const noexcept;
   void device_reset() noexcept;
   void after_write(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) noexcept;

@@ -22,6 +22,16 @@ constexpr std::uint32_t ethertype_offset = 12;
 constexpr std::uint32_t longest_without_jumbo = 1518;  // with FCS; data sheet 8.2.3.22, HLREG0.JUMBOEN
 constexpr std::uint32_t ring_alignment = 128;
 
+// How far ahead of the head the receive path asks for memory, in descriptors.
+constexpr std::uint32_t descriptors_ahead = 32;
+constexpr std::uint32_t buffers_ahead = 16;
+
+/// Brings a line into this core's cache, ready to be written. (__builtin_prefetch does so only where the compiler may
+/// assume the instruction; processors without it take it for a no-op.)
+void prefetch_for_writing(const void* address) noexcept {
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
+}
+
 bool is_multicast(const std::uint8_t* address) noexcept {
   return (address[0] & 1) != 0;
 }
@@ -96,6 +106,8 @@ void ReceivePath::set_queue_enabled(std::uint32_t index, bool enabled) noexcept 
   if (!enabled) return;
   queue.head = 0;
   queue.tail = 0;
+  queue.write_back_from = 0;
+  queue.filled.reserve(most_filled);
   registers_.set(ixgbe::RDH, 0, index);
 }
 
@@ -231,29 +243,54 @@ void ReceivePath::deliver(Queue& queue, const WireFrame& frame) noexcept {
   ++counts_.delivered;
 }
 
-/// Copies the frame into the buffers of the descriptors at the head and writes those back in ring order. If one of the
-/// buffers is not mapped, no descriptor is written back and the head stays.
+/// Copies the frame into the buffers of the descriptors at the head, and leaves them to write_back(). If one of the
+/// buffers is not mapped, the head stays.
 bool ReceivePath::write_frame(Queue& queue, const WireFrame& frame) noexcept {
-  const auto after = [&queue](std::uint32_t slot) { return slot + 1 == queue.size ? 0 : slot + 1; };
+  if (queue.filled.size() + descriptors_for(queue, frame.wire_length) > most_filled) write_back(queue);
+  const std::size_t filled_before = queue.filled.size();
   std::uint32_t slot = queue.head;
-  for (std::uint32_t done = 0;; slot = after(slot)) {
+  std::uint32_t done = 0;
+  do {
     const std::uint32_t length = std::min(frame.wire_length - done, queue.buffer_bytes);
     std::uint8_t* const buffer = dma_.translate(queue.ring[slot].address, length);
-    if (buffer == nullptr) return false;
+    if (buffer == nullptr) {
+      queue.filled.resize(filled_before);
+      return false;
+    }
     const std::uint32_t present = done < frame.captured_length ? std::min(length, frame.captured_length - done) : 0;
     std::memcpy(buffer, frame.bytes + done, present);
     if (present < length) [[unlikely]]
       std::memset(buffer + present, 0, length - present);
     done += length;
-    if (done == frame.wire_length) break;
-  }
-  for (; queue.head != slot; queue.head = after(queue.head)) {
-    queue.ring[queue.head].write_back(0, ReceiveStatus::of(queue.buffer_bytes, false));
-  }
-  const std::uint32_t last = frame.wire_length == 0 ? 0 : (frame.wire_length - 1) % queue.buffer_bytes + 1;
-  queue.ring[queue.head].write_back(0, ReceiveStatus::of(last, true));
-  queue.head = after(queue.head);
+    queue.filled.push_back(ReceiveStatus::of(length, done == frame.wire_length));
+    slot = slot + 1 == queue.size ? 0 : slot + 1;
+  } while (done < frame.wire_length);
+  queue.head = slot;
+  prefetch(queue, slot);
   return true;
+}
+
+/// Asks for the lines that the frames after `slot` will be written to: the driver had them last.
+void ReceivePath::prefetch(const Queue& queue, std::uint32_t slot) const noexcept {
+  const std::uint32_t descriptor = slot + descriptors_ahead;
+  if (descriptor >= queue.size || distance(slot, queue.tail, queue.size) <= descriptors_ahead) return;
+  prefetch_for_writing(&queue.ring[descriptor]);
+  const std::uint8_t* const buffer = dma_.translate(queue.ring[slot + buffers_ahead].address, 1);
+  if (buffer != nullptr) prefetch_for_writing(buffer);
+}
+
+void ReceivePath::write_back() noexcept {
+  write_back(queues_[only_queue]);
+}
+
+void ReceivePath::write_back(Queue& queue) noexcept {
+  std::uint32_t slot = queue.write_back_from;
+  for (const ReceiveStatus status : queue.filled) {
+    queue.ring[slot].write_back(0, status);
+    slot = slot + 1 == queue.size ? 0 : slot + 1;
+  }
+  queue.write_back_from = slot;
+  queue.filled.clear();
 }
 
 void ReceivePath::flush_statistics() noexcept {

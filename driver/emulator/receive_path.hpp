@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/packet_buffer.hpp>
@@ -53,6 +54,10 @@ class ReceivePath {
 
   void receive(const WireFrame& frame);
 
+  /// Writes back the descriptors of all frames since the last call. Until then the driver sees none of them: like the
+  /// card, which writes descriptors back a cache line at a time, and because both sides would fight for every line.
+  void write_back() noexcept;
+
   /// Moves what waits in the packet buffer to descriptors that have become free.
   void drain_packet_buffer();
 
@@ -68,6 +73,9 @@ class ReceivePath {
   const WireCounts& counts() const noexcept { return counts_; }
 
  private:
+  /// Filled descriptors that one write_back() takes at most.
+  static constexpr std::size_t most_filled = 256;
+
   struct Queue {
     bool enabled = false;
     ixgbe::ReceiveDescriptor* ring = nullptr;  ///< nullptr while not (or no longer) mapped
@@ -76,7 +84,9 @@ class ReceivePath {
     std::uint32_t tail = 0;
     std::uint32_t buffer_bytes = 0;
     bool drop_enabled = false;
-    std::uint64_t packets = 0;  ///< since flush_statistics(), like the next two
+    std::vector<ixgbe::ReceiveStatus> filled;  ///< what write_back() has to write, in ring order; never reallocated
+    std::uint32_t write_back_from = 0;         ///< descriptors from here to head are filled and not written back yet
+    std::uint64_t packets = 0;                 ///< since flush_statistics(), like the next two
     std::uint64_t bytes = 0;
     std::uint64_t no_descriptor = 0;
   };
@@ -100,6 +110,8 @@ class ReceivePath {
   std::uint32_t free_descriptors(Queue& queue, std::uint32_t wanted) noexcept;
   std::uint32_t descriptors_for(const Queue& queue, std::uint32_t length) const noexcept;
   void deliver(Queue& queue, const WireFrame& frame) noexcept;
+  void prefetch(const Queue& queue, std::uint32_t slot) const noexcept;
+  void write_back(Queue& queue) noexcept;
   bool write_frame(Queue& queue, const WireFrame& frame) noexcept;
 
   RegisterFile& registers_;
