@@ -84,7 +84,7 @@ void CaptureFileTraffic::open() {
   if (capture_ == nullptr) {
     throw Error(cannot_open, path_, reason, "give a pcap or pcapng file, decompressed (`file` tells what it is)");
   }
-  file.release();  // pcap_close closes it
+  static_cast<void>(file.release());  // pcap_close closes it
   check_link_type(capture_.get(), path_);
   frame_number_ = 0;
 }

@@ -90,13 +90,15 @@ void ReceivePath::refresh_queue(std::uint32_t index) noexcept {
   const std::uint32_t bytes = registers_.get(ixgbe::RDLEN, index);
   const std::uint32_t srrctl = registers_.get(ixgbe::SRRCTL, index);
   const std::uint32_t type = srrctl & ixgbe::SRRCTL_DESCTYPE_MASK;
-  queue.buffer_bytes = (srrctl & ixgbe::SRRCTL_BSIZEPACKET_MASK) * 1024;
+  const std::uint32_t buffer_kib = srrctl & ixgbe::SRRCTL_BSIZEPACKET_MASK;
+  queue.buffer_bytes = std::max(buffer_kib, 1u) * 1024;  // is divided by, even where there is no ring
   queue.drop_enabled = (srrctl & ixgbe::SRRCTL_DROP_EN) != 0;
   queue.size = bytes / std::uint32_t{sizeof(ReceiveDescriptor)};
-  const bool sound = base % ring_alignment == 0 && bytes % ring_alignment == 0 && bytes != 0 &&
-                     queue.buffer_bytes != 0 && type == ixgbe::SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER;
+  const bool sound = base % ring_alignment == 0 && bytes % ring_alignment == 0 && bytes != 0 && buffer_kib != 0 &&
+                     type == ixgbe::SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER;
   queue.ring = sound ? reinterpret_cast<ReceiveDescriptor*>(dma_.translate(base, bytes)) : nullptr;
   queue.head = queue.head < queue.size ? queue.head : 0;
+  if (queue.filled.empty()) queue.write_back_from = queue.head;  // follows it out of a ring that became shorter
 }
 
 void ReceivePath::set_queue_enabled(std::uint32_t index, bool enabled) noexcept {
