@@ -3,34 +3,16 @@
 // records, and after that the cursors that a producer sees.
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
+#include "tests/fuzz/input.hpp"
 #include <ixcap/capture/ring.hpp>
 
 namespace {
 
 using namespace ixcap::capture;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-// Takes numbers off the input's front; zeros when it is used up.
-struct Input {
-  const std::uint8_t* data;
-  std::size_t size;
-
-  template <typename Number>
-  Number take() {
-    Number number = 0;
-    const std::size_t count = size < sizeof number ? size : sizeof number;
-    if (count != 0) std::memcpy(&number, data, count);
-    data += count;
-    size -= count;
-    return number;
-  }
-};
+using ixcap::test::Input;
+using ixcap::test::require;
 
 bool within(const RingMemory& memory, const void* start, std::uint64_t bytes) {
   const auto* first = static_cast<const std::uint8_t*>(start);
