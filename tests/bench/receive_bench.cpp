@@ -41,8 +41,7 @@ filter::Set filter_set(const std::string& expression) {
 void report(benchmark::State& state, std::uint64_t frames) {
   const auto count = static_cast<double>(frames);
   state.counters["frames/s"] = benchmark::Counter(count, benchmark::Counter::kIsRate);
-  state.counters["time/frame"] =
-      benchmark::Counter(count, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["time/frame"] = benchmark::Counter(count, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void driver_alone(benchmark::State& state, std::uint32_t descriptors, std::uint32_t frame_size) {
