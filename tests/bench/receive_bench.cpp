@@ -14,12 +14,13 @@
 #include <chrono>
 #include <string>
 
-#include "tests/bench/completed_ring.hpp"
 #include <ixcap/capture/session.hpp>
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/set.hpp>
+
+#include "tests/bench/completed_ring.hpp"
 
 namespace ixcap::bench {
 namespace {
@@ -41,8 +42,7 @@ filter::Set filter_set(const std::string& expression) {
 void report(benchmark::State& state, std::uint64_t frames) {
   const auto count = static_cast<double>(frames);
   state.counters["frames/s"] = benchmark::Counter(count, benchmark::Counter::kIsRate);
-  state.counters["time/frame"] =
-      benchmark::Counter(count, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["time/frame"] = benchmark::Counter(count, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void driver_alone(benchmark::State& state, std::uint32_t descriptors, std::uint32_t frame_size) {
