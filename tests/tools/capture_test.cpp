@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <regex>
 
 #include "tests/tools/capture_files.hpp"
 #include "tests/tools/process.hpp"
@@ -20,9 +19,12 @@ using testing::Not;
 
 constexpr std::uint32_t longest_frame = 15872 - 4;
 
+/// The number that stands before `words` in `text`; 0 if they are not there.
 std::uint64_t number_before(const std::string& text, const std::string& words) {
-  std::smatch match;
-  return std::regex_search(text, match, std::regex("([0-9]+) +" + words)) ? std::stoull(match[1]) : 0;
+  const std::size_t at = text.find(words);
+  if (at == std::string::npos) return 0;
+  const std::size_t line = text.rfind('\n', at) + 1;
+  return std::stoull(text.substr(line, at - line));
 }
 
 /// Files with Ethernet frames, none of them truncated: the generated ones first.
@@ -67,7 +69,7 @@ TEST_P(CaptureExpression, WritesTheFramesThatTcpdumpWrites) {
     EXPECT_EQ(number_before(ours.err, "frames on the wire"), sent.size());
     EXPECT_EQ(number_before(ours.err, "rejected by the MAC"), std::count_if(sent.begin(), sent.end(), oversize));
     EXPECT_EQ(number_before(ours.err, "delivered"), expected.size());
-    EXPECT_EQ(number_before(ours.err, "packets? captured"), expected.size());
+    EXPECT_EQ(number_before(ours.err, " captured"), expected.size());
   }
   RecordProperty("frames", static_cast<int>(compared));
   EXPECT_GT(compared, 0u);
@@ -146,7 +148,7 @@ TEST(CaptureOversizeFrames, AreCountedAndExplained) {
       run({IXCAP_COMMAND, "capture", "-i", "emulator:" + folder.file("in.pcap"), "-w", folder.file("out")});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(number_before(result.err, "rejected by the MAC"), 1u) << result.err;
-  EXPECT_EQ(number_before(result.err, "packets? captured"), 1u);
+  EXPECT_EQ(number_before(result.err, " captured"), 1u);
 }
 
 TEST(CaptureAtARate, CountsWhatFindsNoDescriptorAndBalances) {
