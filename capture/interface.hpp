@@ -1,6 +1,6 @@
 #pragma once
 
-/// INTERFACE: the names that a capture can be opened by, and what is behind them (docs/ixcap-capture.md).
+/// INTERFACE: the names that a capture can be opened by, and what is behind them (docs/ixcap-capture.1).
 ///
 ///     emulator             the software 82599 in this process, with the built-in traffic mix
 ///     emulator:TRAFFIC     the same with other traffic (driver/emulator/traffic.hpp)

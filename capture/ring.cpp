@@ -21,10 +21,21 @@ constexpr std::uint64_t batches_per_ring = 4;
 static_assert(record_length(longest_frame) <= RingMemory::smallest_size_bytes / batches_per_ring,
               "the longest frame fits into any ring");
 
+const char* mend_for(int error_number) {
+  switch (error_number) {
+    case EMFILE:
+    case ENFILE:
+      return "close files or raise ulimit -n";
+    case EFBIG:
+      return "raise the file size limit: ulimit -f unlimited";
+    default:
+      return "ask for a smaller ring or free memory";
+  }
+}
+
 [[noreturn]] void refuse(std::size_t size_bytes, int error_number) {
   throw Error::from_errno("cannot create capture ring", fmt::format("{} KiB", size_bytes >> 10), error_number,
-                          error_number == EMFILE || error_number == ENFILE ? "close files or raise ulimit -n"
-                                                                           : "ask for a smaller ring or free memory");
+                          mend_for(error_number));
 }
 
 }  // namespace

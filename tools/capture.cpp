@@ -10,13 +10,14 @@
 #include <string>
 #include <vector>
 
-#include "tools/command.hpp"
-#include "tools/progress.hpp"
-#include "tools/signals.hpp"
 #include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/session.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/idle.hpp>
+
+#include "tools/command.hpp"
+#include "tools/progress.hpp"
+#include "tools/signals.hpp"
 
 namespace ixcap::tools {
 namespace {
@@ -99,7 +100,6 @@ int Capture::run() {
     fmt::print(stderr, "ixcap: listening on {}, link-type EN10MB (Ethernet), snapshot length {} bytes\n",
                session_.interface().name(), session_.options().snaplen);
   }
-  watch_signals();
   start_ns_ = capture::FrameClock::now_ns();
   session_.start();
   std::optional<Error> failure;
@@ -228,7 +228,10 @@ void add_capture_command(CLI::App& application, int& status) {
   command->add_flag("-U,--packet-buffered", options->unbuffered,
                     "Write packets out as they come, not when a buffer is full");
   command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none captures every packet");
-  command->callback([options, &status] { status = Capture(*options).run(); });
+  command->callback([options, &status] {
+    watch_signals();
+    status = Capture(*options).run();
+  });
 }
 
 }  // namespace ixcap::tools

@@ -8,9 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "tools/command.hpp"
 #include <ixcap/driver/ixgbe/models.hpp>
 #include <ixcap/driver/pci/discovery.hpp>
+
+#include "tools/command.hpp"
 
 namespace ixcap::tools {
 namespace {

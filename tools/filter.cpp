@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "tools/command.hpp"
 #include <ixcap/driver/error.hpp>
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/listing.hpp>
+
+#include "tools/command.hpp"
 
 namespace ixcap::tools {
 namespace {

@@ -5,9 +5,10 @@
 #include <cstdio>
 #include <exception>
 
-#include "tools/command.hpp"
 #include <ixcap/driver/error.hpp>
 #include <ixcap/filter/expression.hpp>
+
+#include "tools/command.hpp"
 
 namespace {
 
@@ -17,6 +18,15 @@ Examples:
   ixcap capture -i emulator:trace.pcap -w - tcp | tshark -r -
   ixcap filter -d 'host 10.0.0.1 and tcp port 80'
 )";
+
+/// A first word that is no subcommand, said so; CLI11 would only say that one is missing.
+bool is_mistyped_subcommand(const CLI::App& application, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  for (const CLI::App* command : application.get_subcommands({})) {
+    if (command->get_name() == argv[1]) return false;
+  }
+  return true;
+}
 
 /// What is wrong with the words given, and how to see the right ones: one line.
 int refuse(const CLI::App& application, const CLI::ParseError& error) {
@@ -38,6 +48,10 @@ int main(int argc, char** argv) {
   ixcap::tools::add_capture_command(application, status);
   ixcap::tools::add_devices_command(application, status);
   ixcap::tools::add_filter_command(application, status);
+  if (is_mistyped_subcommand(application, argc, argv)) {
+    fmt::print(stderr, "ixcap: there is no subcommand '{}'; see 'ixcap --help'\n", argv[1]);
+    return 1;
+  }
   try {
     application.parse(argc, argv);
   } catch (const CLI::Success& help) {

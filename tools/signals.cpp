@@ -30,6 +30,7 @@ void watch_signals() noexcept {
   install(SIGINT, on_finish, static_cast<int>(SA_RESETHAND));
   install(SIGTERM, on_finish, static_cast<int>(SA_RESETHAND));
   install(SIGUSR1, on_statistics, SA_RESTART);
+  install(SIGXFSZ, SIG_IGN, 0);
 }
 
 bool finish_requested() noexcept {

@@ -3,6 +3,7 @@
 /// Signals as flags that a loop looks at.
 ///
 /// SIGINT and SIGTERM ask to finish cleanly; a second one ends the process at once. SIGUSR1 asks for statistics.
+/// SIGXFSZ is ignored, so that a file size limit (ulimit -f) becomes an error with a sentence, for memfds too.
 
 namespace ixcap::tools {
 

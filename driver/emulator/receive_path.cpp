@@ -260,7 +260,8 @@ bool ReceivePath::write_frame(Queue& queue, const WireFrame& frame) noexcept {
       return false;
     }
     const std::uint32_t present = done < frame.captured_length ? std::min(length, frame.captured_length - done) : 0;
-    std::memcpy(buffer, frame.bytes + done, present);
+    if (present != 0) [[likely]]
+      std::memcpy(buffer, frame.bytes + done, present);
     if (present < length) [[unlikely]]
       std::memset(buffer + present, 0, length - present);
     done += length;

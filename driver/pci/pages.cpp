@@ -18,7 +18,8 @@ constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
 
 Error refused(std::size_t bytes, int error_number) {
   return Error::from_errno(fmt::format("cannot allocate {} KiB of DMA memory", bytes / 1024), "", error_number,
-                           "free some memory or ask for fewer descriptors");
+                           error_number == EFBIG ? "raise the file size limit: ulimit -f unlimited"
+                                                 : "free some memory or ask for fewer descriptors");
 }
 
 }  // namespace

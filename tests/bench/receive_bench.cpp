@@ -14,12 +14,13 @@
 #include <chrono>
 #include <string>
 
-#include "tests/bench/completed_ring.hpp"
 #include <ixcap/capture/session.hpp>
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/set.hpp>
+
+#include "tests/bench/completed_ring.hpp"
 
 namespace ixcap::bench {
 namespace {

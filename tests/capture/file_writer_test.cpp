@@ -12,12 +12,13 @@
 #include <fstream>
 #include <iterator>
 #include <string>
-#include <tests/capture/temporary_folder.hpp>
 #include <thread>
 #include <vector>
 
 #include <ixcap/capture/file_writer.hpp>
 #include <ixcap/capture/pcapng.hpp>
+
+#include "tests/files.hpp"
 
 namespace ixcap::capture {
 namespace {
@@ -95,7 +96,7 @@ class FileSizeLimit {
 };
 
 TEST(FileWriter, WritesWholeBlocksAndCountsThem) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   FileWriter writer(folder.file("x.pcapng"), 5000);
   for (std::uint64_t i = 0; i < 3000; ++i) write_frame(writer, i);
   EXPECT_LT(writer.frames_written(), 3000u);
@@ -109,7 +110,7 @@ TEST(FileWriter, WritesWholeBlocksAndCountsThem) {
 }
 
 TEST(FileWriter, TakesABlockThatIsLongerThanItsBuffer) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   FileWriter writer(folder.file("x.pcapng"), 100);
   for (std::uint64_t i = 0; i < 2000; ++i) write_frame(writer, i);
   writer.close();
@@ -117,7 +118,7 @@ TEST(FileWriter, TakesABlockThatIsLongerThanItsBuffer) {
 }
 
 TEST(FileWriter, ClosesTheFileWhenItGoes) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   {
     FileWriter writer(folder.file("x.pcapng"));
     write_frame(writer, 0);
@@ -126,7 +127,7 @@ TEST(FileWriter, ClosesTheFileWhenItGoes) {
 }
 
 TEST(FileWriter, RefusesAPathItCannotWriteAndSaysWhatToDo) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   try {
     FileWriter writer(folder.file("none/x.pcapng"));
     FAIL();
@@ -144,7 +145,7 @@ TEST(FileWriter, RefusesAPathItCannotWriteAndSaysWhatToDo) {
 
 TEST(FileWriter, LeavesAReadableFileWhenThereIsNoRoomForMore) {
   constexpr rlim_t limit = 1'000'003;  // within a block, and within a buffer
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const FileSizeLimit full(limit);
   FileWriter writer(folder.file("x.pcapng"), 30'000);
   const Error error = write_until_error(writer);
@@ -164,7 +165,7 @@ TEST(FileWriter, LeavesAReadableFileWhenThereIsNoRoomForMore) {
 }
 
 TEST(FileWriter, CutsAFileThatStandardOutputAppendsTo) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string path = folder.file("x");
   std::ofstream(path) << std::string(12'345, 'x');
   const FileSizeLimit full(100'003);

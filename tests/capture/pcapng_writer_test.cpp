@@ -8,11 +8,12 @@
 #include <cstdio>
 #include <random>
 #include <string>
-#include <tests/capture/temporary_folder.hpp>
 #include <vector>
 
 #include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/ring.hpp>
+
+#include "tests/files.hpp"
 
 namespace ixcap::capture {
 namespace {
@@ -61,7 +62,7 @@ std::string output_of(const std::string& command) {
 TEST(PcapngWriter, WritesWhatLibpcapReadsBack) {
   const std::uint32_t seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   Ring ring;
   PcapngWriter writer(folder.file("x.pcapng"), description);
   std::mt19937 random(seed);
@@ -98,7 +99,7 @@ TEST(PcapngWriter, WritesWhatLibpcapReadsBack) {
 }
 
 TEST(PcapngWriter, AddsUpLossesUntilAFrameCarriesThem) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   Ring ring;
   PcapngWriter writer(folder.file("x.pcapng"), description);
   const std::vector<std::uint8_t> frame(60, 1);
@@ -115,7 +116,7 @@ TEST(PcapngWriter, AddsUpLossesUntilAFrameCarriesThem) {
 
 TEST(PcapngWriter, TellsWiresharkAllItKnows) {
   if (!on_path("tshark") || !on_path("capinfos")) GTEST_SKIP() << "tshark and capinfos are not installed";
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string path = folder.file("x.pcapng");
   Ring ring;
   PcapngWriter writer(path, description, "a test");

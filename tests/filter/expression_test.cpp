@@ -9,8 +9,9 @@
 #include <thread>
 #include <vector>
 
-#include "tests/filter/samples.hpp"
 #include <ixcap/filter/expression.hpp>
+
+#include "tests/filter/samples.hpp"
 
 namespace ixcap::filter {
 namespace {

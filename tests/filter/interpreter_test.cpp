@@ -3,20 +3,19 @@
 
 #include <gtest/gtest.h>
 #include <pcap/pcap.h>
-#include <stdlib.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <string>
-#include <system_error>
 #include <vector>
 
-#include "tests/filter/oracle.hpp"
-#include "tests/filter/samples.hpp"
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/interpreter.hpp>
 #include <ixcap/filter/listing.hpp>
+
+#include "tests/files.hpp"
+#include "tests/filter/oracle.hpp"
+#include "tests/filter/samples.hpp"
 
 namespace ixcap::filter {
 namespace {
@@ -98,7 +97,7 @@ TEST(Interpreter, AgreesWithLibpcapOnRandomPrograms) {
 
 // Calls visit(frame) for every Ethernet frame of a capture file; other files have none.
 template <typename Visit>
-void for_each_frame(const std::filesystem::path& file, Visit visit) {
+void for_each_frame(const std::string& file, Visit visit) {
   char message[PCAP_ERRBUF_SIZE] = {};
   const std::unique_ptr<pcap_t, decltype(&pcap_close)> handle(pcap_open_offline(file.c_str(), message), pcap_close);
   if (!handle || pcap_datalink(handle.get()) != DLT_EN10MB) return;
@@ -108,10 +107,8 @@ void for_each_frame(const std::filesystem::path& file, Visit visit) {
 }
 
 TEST(Interpreter, AgreesWithLibpcapOnCapturedTraffic) {
-  const char* folder = getenv("IXCAP_CAPTURES");
-  std::error_code unreadable;
-  const std::filesystem::directory_iterator files(folder == nullptr ? "" : folder, unreadable);
-  if (folder == nullptr || unreadable) GTEST_SKIP() << "IXCAP_CAPTURES names no folder of capture files";
+  const std::vector<std::string> files = test::real_captures();
+  if (files.empty()) GTEST_SKIP() << "IXCAP_CAPTURES names no folder of capture files";
 
   std::vector<Interpreter> interpreters;
   std::vector<Oracle> oracles;
@@ -121,13 +118,13 @@ TEST(Interpreter, AgreesWithLibpcapOnCapturedTraffic) {
     oracles.emplace_back(program.instructions());
   }
   std::size_t disagreements = 0;
-  for (const auto& file : files) {
-    for_each_frame(file.path(), [&](const Frame& frame) {
+  for (const std::string& file : files) {
+    for_each_frame(file, [&](const Frame& frame) {
       for (std::size_t i = 0; i < interpreters.size(); ++i) {
         disagreements += interpreters[i].run(frame) != oracles[i].run(frame) ? 1 : 0;
       }
     });
-    EXPECT_EQ(disagreements, 0U) << file.path();
+    EXPECT_EQ(disagreements, 0U) << file;
   }
 }
 

@@ -8,9 +8,10 @@
 #include <memory>
 #include <string>
 
-#include "tests/filter/samples.hpp"
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/listing.hpp>
+
+#include "tests/filter/samples.hpp"
 
 namespace ixcap::filter {
 namespace {

@@ -5,10 +5,11 @@
 #include <array>
 #include <vector>
 
-#include "tests/filter/samples.hpp"
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/interpreter.hpp>
 #include <ixcap/filter/set.hpp>
+
+#include "tests/filter/samples.hpp"
 
 namespace ixcap::filter {
 namespace {

@@ -13,9 +13,10 @@
 #include <optional>
 #include <vector>
 
-#include "tests/filter/oracle.hpp"
 #include <ixcap/driver/error.hpp>
 #include <ixcap/filter/interpreter.hpp>
+
+#include "tests/filter/oracle.hpp"
 
 namespace {
 

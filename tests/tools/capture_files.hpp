@@ -1,12 +1,10 @@
 #pragma once
 
-/// Capture files for tests: real ones where there are some, generated ones always.
+/// Reading and making capture files in tests.
 
 #include <pcap/pcap.h>
 
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -70,20 +68,6 @@ inline void write_traffic(const std::string& path, const std::string& traffic) {
     frames.push_back({{frame->bytes, frame->bytes + frame->captured_length}, frame->wire_length});
   }
   write_capture(path, frames);
-}
-
-/// Real traffic: the capture files in $IXCAP_CAPTURES (default: shared/captures beside the source tree), if any.
-inline std::vector<std::string> real_captures() {
-  namespace fs = std::filesystem;
-  const char* named = std::getenv("IXCAP_CAPTURES");
-  const fs::path folder = named != nullptr ? fs::path(named) : fs::path(IXCAP_SOURCE_FOLDER) / "../shared/captures";
-  std::vector<std::string> paths;
-  std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(folder, absent)) {
-    const std::string extension = entry.path().extension().string();
-    if (extension == ".pcap" || extension == ".pcapng") paths.push_back(entry.path().string());
-  }
-  return paths;
 }
 
 }  // namespace ixcap::test

@@ -30,7 +30,7 @@ class CaptureManners : public testing::Test {
   std::size_t frames_in(const std::string& path) const { return read_capture(path).frames.size(); }
 
   TemporaryFolder folder;
-  std::string out = folder / "out.pcapng";
+  std::string out = folder.file("out.pcapng");
 };
 
 /// One line on standard error that starts as it should, has `part` in it, and exit status 1.
@@ -100,7 +100,7 @@ TEST_F(CaptureManners, StatisticsOnRequest) {
 }
 
 TEST_F(CaptureManners, ProgressIsForTerminalsOnly) {
-  EXPECT_THAT(capture({"-i", "emulator:mix?count=100&rate=100pps", "-w", out}).err, Not(HasSubstr("pps,")));
+  EXPECT_THAT(capture({"-i", "emulator:mix?count=100&rate=100pps", "-w", out}).err, Not(HasSubstr("0 dropped")));
 
   int terminal = -1;
   const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
@@ -150,11 +150,11 @@ TEST_F(CaptureManners, UnknownInterfacesAreRefused) {
 }
 
 TEST_F(CaptureManners, UnusableCaptureFilesAreRefused) {
-  expect_refusal(capture({"-i", "emulator:" + (folder / "absent.pcap"), "-w", out}), "No such file or directory");
-  std::ofstream(folder / "noise.pcap") << "this is no capture file, whatever its name says";
-  expect_refusal(capture({"-i", "emulator:" + (folder / "noise.pcap"), "-w", out}), "noise.pcap");
-  write_capture(folder / "ppp.pcap", {{std::vector<std::uint8_t>(60), 60}}, DLT_PPP);
-  expect_refusal(capture({"-i", "emulator:" + (folder / "ppp.pcap"), "-w", out}), "PPP");
+  expect_refusal(capture({"-i", "emulator:" + folder.file("absent.pcap"), "-w", out}), "No such file or directory");
+  std::ofstream(folder.file("noise.pcap")) << "this is no capture file, whatever its name says";
+  expect_refusal(capture({"-i", "emulator:" + folder.file("noise.pcap"), "-w", out}), "noise.pcap");
+  write_capture(folder.file("ppp.pcap"), {{std::vector<std::uint8_t>(60), 60}}, DLT_PPP);
+  expect_refusal(capture({"-i", "emulator:" + folder.file("ppp.pcap"), "-w", out}), "PPP");
   EXPECT_FALSE(std::filesystem::exists(out)) << "nothing was captured, so nothing is written";
 }
 
@@ -166,11 +166,11 @@ TEST_F(CaptureManners, ABadExpressionIsShownWithACaret) {
 }
 
 TEST_F(CaptureManners, ATruncatedFileIsReadAsFarAsItGoes) {
-  write_traffic(folder / "whole.pcap", "mix?count=100");
-  std::string bytes = read_file(folder / "whole.pcap");
+  write_traffic(folder.file("whole.pcap"), "mix?count=100");
+  std::string bytes = read_file(folder.file("whole.pcap"));
   bytes.resize(bytes.size() - 10);
-  std::ofstream(folder / "cut.pcap", std::ios::binary) << bytes;
-  const Result result = capture({"-v", "-i", "emulator:" + (folder / "cut.pcap"), "-w", out});
+  std::ofstream(folder.file("cut.pcap"), std::ios::binary) << bytes;
+  const Result result = capture({"-v", "-i", "emulator:" + folder.file("cut.pcap"), "-w", out});
   EXPECT_EQ(result.status, 1);
   EXPECT_THAT(result.err, HasSubstr("truncated"));
   EXPECT_THAT(result.err, HasSubstr("99 packets captured"));
@@ -178,28 +178,27 @@ TEST_F(CaptureManners, ATruncatedFileIsReadAsFarAsItGoes) {
 }
 
 TEST_F(CaptureManners, AnUnwritableOutputIsRefused) {
-  expect_refusal(capture({"-i", "emulator:mix", "-w", folder / "no/such/folder/out"}), "No such file or directory");
-  expect_refusal(capture({"-i", "emulator:mix", "-w", folder / "."}), "directory");
+  expect_refusal(capture({"-i", "emulator:mix", "-w", folder.file("no/such/folder/out")}), "No such file or directory");
+  expect_refusal(capture({"-i", "emulator:mix", "-w", folder.file(".")}), "directory");
 }
 
 TEST_F(CaptureManners, AFullDiskLeavesAFileThatIsReadableUpToItsLastWholeBlock) {
   const auto limit_files = [] {
-    const rlimit limit{300'000, 300'000};
+    const rlimit limit{8'000'000, 8'000'000};  // more than the rings in memory, less than the file
     setrlimit(RLIMIT_FSIZE, &limit);
   };
-  const Result result = capture({"-v", "-i", "emulator:mix?count=100000", "-w", out}, limit_files);
+  const Result result = capture({"-v", "-i", "emulator:mix?count=100000", "-B", "1024", "-w", out}, limit_files);
   EXPECT_EQ(result.status, 1);
   EXPECT_THAT(result.err, HasSubstr("File too large"));
   const std::size_t frames = frames_in(out);
-  EXPECT_GT(frames, 100u);
+  EXPECT_GT(frames, 10'000u);
   EXPECT_THAT(result.err, HasSubstr(std::to_string(frames) + " packets captured"));
   EXPECT_THAT(result.err, HasSubstr("the sum is right"));
 }
 
 TEST_F(CaptureManners, AReaderThatGoesAwayIsAnError) {
-  const Result result = run({"sh", "-c",
-                             std::string(IXCAP_COMMAND) + " capture -i emulator:mix -w - | head -c 100000 > /dev/null; "
-                                                          "exit ${PIPESTATUS:-0}"});
+  const Result result =
+      run({"sh", "-c", std::string(IXCAP_COMMAND) + " capture -i emulator:mix -w - | head -c 100000 > /dev/null"});
   EXPECT_THAT(result.err, HasSubstr("Broken pipe"));
 }
 

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <regex>
 
 #include "tests/tools/capture_files.hpp"
 #include "tests/tools/process.hpp"
@@ -20,16 +19,19 @@ using testing::Not;
 
 constexpr std::uint32_t longest_frame = 15872 - 4;
 
+/// The number that stands before `words` in `text`; 0 if they are not there.
 std::uint64_t number_before(const std::string& text, const std::string& words) {
-  std::smatch match;
-  return std::regex_search(text, match, std::regex("([0-9]+) +" + words)) ? std::stoull(match[1]) : 0;
+  const std::size_t at = text.find(words);
+  if (at == std::string::npos) return 0;
+  const std::size_t line = text.rfind('\n', at) + 1;
+  return std::stoull(text.substr(line, at - line));
 }
 
 /// Files with Ethernet frames, none of them truncated: the generated ones first.
 std::vector<std::string> ethernet_files(const TemporaryFolder& folder) {
-  write_traffic(folder / "imix.pcap", "mix?count=3000&seed=11");
-  write_traffic(folder / "small.pcap", "mix?count=3000&seed=12&size=64");
-  std::vector<std::string> paths{folder / "imix.pcap", folder / "small.pcap"};
+  write_traffic(folder.file("imix.pcap"), "mix?count=3000&seed=11");
+  write_traffic(folder.file("small.pcap"), "mix?count=3000&seed=12&size=64");
+  std::vector<std::string> paths{folder.file("imix.pcap"), folder.file("small.pcap")};
   for (const std::string& path : real_captures()) {
     const CaptureFile file = read_capture(path);
     const bool truncated = std::any_of(file.frames.begin(), file.frames.end(), [](const CapturedFrame& frame) {
@@ -50,24 +52,24 @@ TEST_P(CaptureExpression, WritesTheFramesThatTcpdumpWrites) {
   for (const std::string& path : ethernet_files(folder)) {
     SCOPED_TRACE(path);
     const Result ours =
-        run({IXCAP_COMMAND, "capture", "-v", "-i", "emulator:" + path, "-w", folder / "ours.pcapng", expression});
+        run({IXCAP_COMMAND, "capture", "-v", "-i", "emulator:" + path, "-w", folder.file("ours.pcapng"), expression});
     ASSERT_EQ(ours.status, 0) << ours.err;
-    const Result theirs = run({"tcpdump", "-Z", "root", "-r", path, "-w", folder / "theirs.pcap", expression});
+    const Result theirs = run({"tcpdump", "-Z", "root", "-r", path, "-w", folder.file("theirs.pcap"), expression});
     ASSERT_EQ(theirs.status, 0) << theirs.err;
 
     // What the card cannot receive: frames that an offload has merged to more than 15.5 KiB.
     const auto oversize = [](const CapturedFrame& frame) { return frame.wire_length > longest_frame; };
     const std::vector<CapturedFrame> sent = read_capture(path).frames;
-    std::vector<CapturedFrame> expected = read_capture(folder / "theirs.pcap").frames;
+    std::vector<CapturedFrame> expected = read_capture(folder.file("theirs.pcap")).frames;
     std::erase_if(expected, oversize);
-    ASSERT_EQ(read_capture(folder / "ours.pcapng").frames, expected);
+    ASSERT_EQ(read_capture(folder.file("ours.pcapng")).frames, expected);
     compared += expected.size();
 
     EXPECT_THAT(ours.err, HasSubstr("the sum is right"));
     EXPECT_EQ(number_before(ours.err, "frames on the wire"), sent.size());
     EXPECT_EQ(number_before(ours.err, "rejected by the MAC"), std::count_if(sent.begin(), sent.end(), oversize));
     EXPECT_EQ(number_before(ours.err, "delivered"), expected.size());
-    EXPECT_EQ(number_before(ours.err, "packets? captured"), expected.size());
+    EXPECT_EQ(number_before(ours.err, " captured"), expected.size());
   }
   RecordProperty("frames", static_cast<int>(compared));
   EXPECT_GT(compared, 0u);
@@ -82,7 +84,7 @@ TEST(CaptureFileFormat, IsReadByOthersWithoutAComplaint) {
   const TemporaryFolder folder;
   for (const std::string& path : ethernet_files(folder)) {
     SCOPED_TRACE(path);
-    const std::string output = folder / "out.pcapng";
+    const std::string output = folder.file("out.pcapng");
     ASSERT_EQ(run({IXCAP_COMMAND, "capture", "-i", "emulator:" + path, "-w", output}).status, 0);
     const Result capinfos = run({"capinfos", output});
     EXPECT_EQ(capinfos.status, 0);
@@ -99,7 +101,7 @@ TEST(CaptureFileFormat, IsReadByOthersWithoutAComplaint) {
 TEST(CaptureFileFormat, SaysWhatWasCapturedAndHow) {
   if (!on_path("tshark")) GTEST_SKIP() << "tshark is not installed";
   const TemporaryFolder folder;
-  const std::string output = folder / "out.pcapng";
+  const std::string output = folder.file("out.pcapng");
   ASSERT_EQ(run({IXCAP_COMMAND, "capture", "-i", "emulator:mix?count=1000", "-w", output, "udp"}).status, 0);
   const std::string text = run({"capinfos", output}).out;
   EXPECT_THAT(text, HasSubstr("Name = emulator:mix?count=1000"));
@@ -109,17 +111,18 @@ TEST(CaptureFileFormat, SaysWhatWasCapturedAndHow) {
   EXPECT_THAT(text, HasSubstr("Number of stat entries = 1"));
   const Result fields = run({"tshark", "-r", output, "-c", "1", "-T", "fields", "-e", "frame.packet_flags_direction",
                              "-e", "frame.interface_queue"});
-  EXPECT_EQ(fields.out.substr(0, 1), "1") << "inbound: " << fields.out;
+  EXPECT_EQ(fields.out, "0x00000001\t0\n") << "inbound, and the queue";
 }
 
 TEST(CaptureTruncatedFrames, AreZeroFilledToTheirLengthOnTheWire) {
   const TemporaryFolder folder;
-  write_capture(folder / "in.pcap", {{std::vector<std::uint8_t>(40, 0xAA), 100}});
-  const Result result = run({IXCAP_COMMAND, "capture", "-i", "emulator:" + (folder / "in.pcap"), "-w", folder / "out"});
+  write_capture(folder.file("in.pcap"), {{std::vector<std::uint8_t>(40, 0xAA), 100}});
+  const Result result =
+      run({IXCAP_COMMAND, "capture", "-i", "emulator:" + folder.file("in.pcap"), "-w", folder.file("out")});
   ASSERT_EQ(result.status, 0) << result.err;
   CapturedFrame expected{std::vector<std::uint8_t>(40, 0xAA), 100};
   expected.bytes.resize(100, 0);
-  EXPECT_EQ(read_capture(folder / "out").frames, std::vector{expected});
+  EXPECT_EQ(read_capture(folder.file("out")).frames, std::vector{expected});
   EXPECT_THAT(result.err, HasSubstr("1 frame was truncated in its file"));
 }
 
@@ -131,25 +134,27 @@ TEST(CaptureJumboFrames, AreJoinedFromSeveralDescriptors) {
     for (std::uint32_t i = 0; i < length; ++i) bytes[i] = static_cast<std::uint8_t>(i / 7);
     frames.push_back({bytes, length});
   }
-  write_capture(folder / "in.pcap", frames);
-  ASSERT_EQ(run({IXCAP_COMMAND, "capture", "-i", "emulator:" + (folder / "in.pcap"), "-w", folder / "out"}).status, 0);
-  EXPECT_EQ(read_capture(folder / "out").frames, frames);
+  write_capture(folder.file("in.pcap"), frames);
+  ASSERT_EQ(
+      run({IXCAP_COMMAND, "capture", "-i", "emulator:" + folder.file("in.pcap"), "-w", folder.file("out")}).status, 0);
+  EXPECT_EQ(read_capture(folder.file("out")).frames, frames);
 }
 
 TEST(CaptureOversizeFrames, AreCountedAndExplained) {
   const TemporaryFolder folder;
-  write_capture(folder / "in.pcap", {{std::vector<std::uint8_t>(longest_frame + 1), longest_frame + 1},
-                                     {std::vector<std::uint8_t>(60), 60}});
-  const Result result = run({IXCAP_COMMAND, "capture", "-i", "emulator:" + (folder / "in.pcap"), "-w", folder / "out"});
+  write_capture(folder.file("in.pcap"), {{std::vector<std::uint8_t>(longest_frame + 1), longest_frame + 1},
+                                         {std::vector<std::uint8_t>(60), 60}});
+  const Result result =
+      run({IXCAP_COMMAND, "capture", "-i", "emulator:" + folder.file("in.pcap"), "-w", folder.file("out")});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(number_before(result.err, "rejected by the MAC"), 1u) << result.err;
-  EXPECT_EQ(number_before(result.err, "packets? captured"), 1u);
+  EXPECT_EQ(number_before(result.err, " captured"), 1u);
 }
 
 TEST(CaptureAtARate, CountsWhatFindsNoDescriptorAndBalances) {
   const TemporaryFolder folder;
   const Result result = run({IXCAP_COMMAND, "capture", "-v", "-i", "emulator:mix?count=200000&rate=10G", "-w",
-                             folder / "out", "--descriptors", "64"});
+                             folder.file("out"), "--descriptors", "64"});
   ASSERT_EQ(result.status, 0) << result.err;
   EXPECT_EQ(number_before(result.err, "frames on the wire"), 200'000u);
   EXPECT_THAT(result.err, HasSubstr("the sum is right"));

@@ -7,13 +7,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "tests/files.hpp"
 
 namespace ixcap::test {
 
@@ -23,24 +24,6 @@ inline std::string read_file(const std::filesystem::path& path) {
   text << file.rdbuf();
   return text.str();
 }
-
-/// A folder that is there while the object lives.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "ixcap-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot create a temporary folder");
-    path_ = pattern;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 struct Result {
   int status;       ///< exit status; 128 + signal number if a signal ended it
@@ -55,8 +38,8 @@ class Process {
   explicit Process(std::vector<std::string> words, const std::function<void()>& before = {}) {
     pid_ = fork();
     if (pid_ != 0) return;
-    redirect(folder_ / "out", STDOUT_FILENO);
-    redirect(folder_ / "err", STDERR_FILENO);
+    redirect(folder_.file("out"), STDOUT_FILENO);
+    redirect(folder_.file("err"), STDERR_FILENO);
     if (before) before();
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
@@ -68,13 +51,13 @@ class Process {
   void send(int signal_number) const { kill(pid_, signal_number); }
 
   /// What it has written to standard error so far.
-  std::string err() const { return read_file(folder_ / "err"); }
+  std::string err() const { return read_file(folder_.file("err")); }
 
   Result wait() {
     int status = 0;
     waitpid(pid_, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(folder_ / "out"),
-            read_file(folder_ / "err")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(folder_.file("out")),
+            read_file(folder_.file("err"))};
   }
 
  private:

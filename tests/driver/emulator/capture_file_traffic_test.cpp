@@ -16,6 +16,8 @@
 
 #include <ixcap/driver/emulator/traffic.hpp>
 
+#include "tests/files.hpp"
+
 namespace ixcap::emulator {
 namespace {
 
@@ -67,13 +69,7 @@ std::string pcapng(bool big, std::uint32_t link_type = DLT_EN10MB) {
 
 class CaptureFileTraffic : public ::testing::Test {
  protected:
-  CaptureFileTraffic() {
-    std::string name = ::testing::TempDir() + "ixcap_capture_XXXXXX";
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~CaptureFileTraffic() override { std::filesystem::remove_all(folder_); }
-
-  std::string path(const std::string& name = "x.pcap") const { return folder_ / name; }
+  std::string path(const std::string& name = "x.pcap") const { return folder_.file(name); }
 
   std::string write(std::string_view contents) const {
     std::ofstream(path(), std::ios::binary) << contents;
@@ -94,7 +90,7 @@ class CaptureFileTraffic : public ::testing::Test {
     return path();
   }
 
-  std::filesystem::path folder_;
+  test::TemporaryFolder folder_;
 };
 
 std::unique_ptr<Traffic> open(const std::string& text) {
@@ -156,7 +152,7 @@ TEST_F(CaptureFileTraffic, ReplaysPcapngOfBothByteOrders) {
 
 TEST_F(CaptureFileTraffic, RefusesWhatIsNoCaptureFile) {
   EXPECT_THAT(refusal(path("missing")), HasSubstr("missing': No such file or directory; give the path"));
-  EXPECT_THAT(refusal(folder_), HasSubstr("Is a directory"));
+  EXPECT_THAT(refusal(folder_.file(".")), HasSubstr("Is a directory"));
   EXPECT_THAT(refusal(write("")), HasSubstr("the file is empty"));
   EXPECT_THAT(refusal(write("#!/bin/sh\necho this is no capture\n")), HasSubstr("unknown file format"));
   EXPECT_THAT(refusal(write("\xd4\xc3")), HasSubstr("truncated"));
@@ -286,10 +282,9 @@ TEST_F(CaptureFileTraffic, ReadsStandardInput) {
 }
 
 TEST(RealCaptures, AreReplayedWhollyOrRefusedForTheirLinkType) {
-  const char* const folder = std::getenv("IXCAP_CAPTURES");
-  if (folder == nullptr) GTEST_SKIP() << "IXCAP_CAPTURES names no folder of capture files";
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string path = entry.path();
+  const std::vector<std::string> files = test::real_captures();
+  if (files.empty()) GTEST_SKIP() << "IXCAP_CAPTURES names no folder of capture files";
+  for (const std::string& path : files) {
     char reason[PCAP_ERRBUF_SIZE] = "";
     const std::unique_ptr<pcap_t, decltype(&pcap_close)> oracle(pcap_open_offline(path.c_str(), reason), pcap_close);
     ASSERT_NE(oracle, nullptr) << path << reason;

@@ -6,12 +6,13 @@
 #include <chrono>
 #include <thread>
 
-#include "tests/driver/list_traffic.hpp"
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
+
+#include "tests/driver/list_traffic.hpp"
 
 namespace ixcap::emulator {
 namespace {

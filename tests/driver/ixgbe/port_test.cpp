@@ -4,14 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/driver/list_traffic.hpp"
-#include "tests/driver/stuck_device.hpp"
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 #include <ixcap/driver/ixgbe/wait.hpp>
+
+#include "tests/driver/list_traffic.hpp"
+#include "tests/driver/stuck_device.hpp"
 
 namespace ixcap::ixgbe {
 namespace {

@@ -5,10 +5,11 @@
 
 #include <random>
 
-#include "tests/driver/list_traffic.hpp"
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
+
+#include "tests/driver/list_traffic.hpp"
 
 namespace ixcap::ixgbe {
 namespace {

@@ -1,0 +1,165 @@
+// A session delivers what was on the wire, once and in order, or says in its ledger where each missing frame went; the
+// software NIC knows the truth.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <ixcap/capture/session.hpp>
+#include <ixcap/driver/emulator/traffic.hpp>
+#include <ixcap/filter/expression.hpp>
+
+namespace ixcap::capture {
+namespace {
+
+struct Read {
+  std::uint64_t frames = 0;
+  std::uint64_t lost = 0;  ///< sum of the loss records
+  std::uint64_t last_timestamp_ns = 0;
+  bool in_order = true;
+};
+
+/// Reads until the session ends; `visit` sees every frame.
+template <typename Visit>
+Read read_all(Session& session, Visit visit) {
+  Read read;
+  while (session.reader().state() == RingState::open) {
+    while (const Record* record = session.reader().next()) {
+      if (record->is_loss()) {
+        read.lost += record->lost_frames;
+        continue;
+      }
+      read.in_order = read.in_order && record->timestamp_ns > read.last_timestamp_ns;
+      read.last_timestamp_ns = record->timestamp_ns;
+      visit(*record);
+      ++read.frames;
+    }
+    session.reader().release();
+    std::this_thread::yield();
+  }
+  session.stop();
+  return read;
+}
+
+Read read_all(Session& session) {
+  return read_all(session, [](const Record&) {});
+}
+
+void expect_ledger_tells_the_truth(Session& session) {
+  const DropLedger ledger = session.ledger();
+  const emulator::WireCounts wire = *session.interface().wire_counts();
+  EXPECT_TRUE(ledger.balanced()) << ledger.to_string();
+  EXPECT_EQ(ledger.on_wire, wire.frames);
+  EXPECT_EQ(ledger.rejected_by_mac, wire.oversize);
+  EXPECT_EQ(ledger.not_admitted, wire.not_admitted);
+  EXPECT_EQ(ledger.missed, wire.missed);
+  EXPECT_EQ(ledger.no_descriptor_total(), wire.no_descriptor);
+  EXPECT_EQ(ledger.malformed + ledger.filtered + ledger.lost_by_reader + ledger.delivered + ledger.in_ring +
+                ledger.in_descriptors.value_or(0),
+            wire.delivered);
+}
+
+TEST(Session, DeliversTheFramesOfTheTrafficByteForByte) {
+  const std::string traffic = "mix?count=20000&seed=3";
+  const auto expected = emulator::open_traffic(emulator::parse_traffic(traffic));
+  Session session({.interface = "emulator:" + traffic});
+  session.start();
+  std::uint64_t different = 0;
+  const Read read = read_all(session, [&](const Record& record) {
+    const emulator::WireFrame* frame = expected->next();
+    ASSERT_NE(frame, nullptr);
+    const bool same = record.captured_length == frame->captured_length && record.wire_length == frame->wire_length &&
+                      std::equal(record.data(), record.data() + record.captured_length, frame->bytes);
+    different += same ? 0 : 1;
+  });
+  EXPECT_EQ(read.frames, 20'000u);
+  EXPECT_EQ(different, 0u);
+  EXPECT_TRUE(read.in_order);
+  EXPECT_FALSE(session.failure().has_value());
+  EXPECT_EQ(session.ledger().delivered, 20'000u);
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, FiltersBeforeAnythingIsCopied) {
+  Session session({.interface = "emulator:mix?count=20000", .expression = "udp port 53"});
+  session.start();
+  const filter::Program programs[] = {filter::compile("udp port 53")};
+  const filter::Set filter(programs);
+  std::uint64_t wrong = 0;
+  const Read read = read_all(session, [&](const Record& record) {
+    const Frame frames[] = {{record.data(), record.captured_length, record.wire_length}};
+    std::uint64_t match_sets[1];
+    filter.match(frames, match_sets);
+    wrong += match_sets[0] == 1 && record.match_set == 1 ? 0 : 1;
+  });
+  EXPECT_EQ(wrong, 0u);
+  EXPECT_GT(read.frames, 0u);
+  EXPECT_EQ(session.ledger().filtered, 20'000 - read.frames);
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, CutsFramesToTheSnapshotLength) {
+  Session session({.interface = "emulator:mix?count=1000&size=1518", .snaplen = 100});
+  session.start();
+  const Read read = read_all(session, [](const Record& record) {
+    EXPECT_EQ(record.captured_length, 100u);
+    EXPECT_EQ(record.wire_length, 1514u);
+  });
+  EXPECT_EQ(read.frames, 1000u);
+}
+
+TEST(Session, AccountsForEveryFrameThatTheCardDropped) {
+  // More than the smallest rings can hold while the reader does nothing: the card must drop.
+  Session session({.interface = "emulator:mix?count=30000&rate=10G&size=1518",
+                   .descriptors = ixgbe::fewest_descriptors,
+                   .ring_bytes = RingMemory::smallest_size_bytes});
+  session.start();
+  while (session.interface().wire_counts()->frames < 10'000) std::this_thread::yield();
+  const Read read = read_all(session);
+  const DropLedger ledger = session.ledger();
+  EXPECT_GT(ledger.no_descriptor_total(), 0u);
+  EXPECT_EQ(read.frames + ledger.no_descriptor_total(), 30'000u);
+  EXPECT_EQ(read.lost, ledger.no_descriptor_total()) << "every loss is told in the ring";
+  EXPECT_TRUE(read.in_order);
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, DrainsWhatWasReceivedAfterFinish) {
+  Session session({.interface = "emulator:mix"});
+  session.start();
+  while (session.statistics().received.accepted < 1000) std::this_thread::yield();
+  session.finish();
+  const Read read = read_all(session);
+  const DropLedger ledger = session.ledger();
+  EXPECT_EQ(read.frames, *ledger.on_wire) << "nothing is left anywhere";
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, CountsWhatAnAbandoningReaderLeaves) {
+  Session session({.interface = "emulator:mix", .ring_bytes = RingMemory::smallest_size_bytes});
+  session.start();
+  while (session.reader().next() == nullptr) std::this_thread::yield();
+  session.reader().release();
+  session.abandon();
+  while (session.statistics().received.lost_by_reader == 0) std::this_thread::yield();
+  session.stop();
+  const DropLedger ledger = session.ledger();
+  EXPECT_EQ(ledger.delivered, 1u);
+  EXPECT_GT(ledger.in_ring, 0u);
+  EXPECT_GT(ledger.lost_by_reader, 0u);
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, CanBeDestroyedAtAnyTime) {
+  { const Session never_started({.interface = "emulator:mix"}); }
+  Session running({.interface = "emulator:mix", .ring_bytes = RingMemory::smallest_size_bytes});
+  running.start();
+}
+
+TEST(Session, TellsWhyTheTrafficEndedEarly) {
+  EXPECT_THROW(Session({.interface = "emulator:/no/such/file.pcap"}), Error);
+  EXPECT_THROW(Session({.interface = "emulator:mix", .expression = "tcp prot 80"}), filter::ExpressionError);
+  EXPECT_THROW(Session({.interface = "emulator:mix", .ring_bytes = 1000}), Error);
+}
+
+}  // namespace
+}  // namespace ixcap::capture
