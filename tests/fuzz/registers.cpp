@@ -1,6 +1,6 @@
 // Whatever a driver does to the software NIC - any register, any value, DMA mappings that come and go under it,
-// descriptors full of garbage - the NIC touches only memory that is mapped for it at that moment, and its counts add
-// up.
+// descriptors full of garbage - the NIC touches only memory that is mapped for it at that moment, and every frame is
+// counted once.
 //
 // Input: one byte that says how the wire behaves, then actions: a byte that names the action, and its arguments.
 
@@ -12,11 +12,12 @@
 #include <optional>
 #include <vector>
 
-#include "tests/fuzz/input.hpp"
 #include <ixcap/driver/emulator/mix_traffic.hpp>
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
+
+#include "tests/fuzz/input.hpp"
 
 namespace {
 

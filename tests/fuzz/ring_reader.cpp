@@ -5,8 +5,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "tests/fuzz/input.hpp"
 #include <ixcap/capture/ring.hpp>
+
+#include "tests/fuzz/input.hpp"
 
 namespace {
 

@@ -7,8 +7,9 @@
 #include <functional>
 #include <string>
 
-#include "tests/fuzz/input.hpp"
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
+
+#include "tests/fuzz/input.hpp"
 
 namespace {
 
