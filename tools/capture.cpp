@@ -56,7 +56,7 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
 capture::pcapng::InterfaceDescription describe(capture::Session& session) {
   const pci::Identity& device = session.interface().device().identity();
   return {.name = session.interface().name(),
-          .description = device.description,
+          .description = device.description + "; time stamps: host clock when polled, spread by wire time",
           .mac = session.mac_address(),
           .speed_bits_per_second = session.link().bits_per_second,
           .filter = session.options().expression,

@@ -9,6 +9,7 @@
 
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
 
+#include "tests/driver/raw_device.hpp"
 #include "tests/fuzz/input.hpp"
 
 namespace {
@@ -18,24 +19,6 @@ using test::Input;
 using test::require;
 
 constexpr std::uint32_t ring_size = ixgbe::fewest_descriptors;
-
-/// A device that does nothing; the input stands for it.
-class SilentDevice final : public pci::Device {
- public:
-  const pci::Identity& identity() const noexcept override { return identity_; }
-  std::uint32_t read(std::uint32_t) noexcept override { return 0; }
-  void write(std::uint32_t, std::uint32_t) noexcept override {}
-  pci::Doorbell doorbell(std::uint32_t) override { return pci::Doorbell(&tail); }
-  void enable_bus_master(bool) override {}
-  std::uint64_t map_dma(const pci::Pages&) override { return io_address; }
-  void unmap_dma(std::uint64_t, const pci::Pages&) noexcept override {}
-
-  static constexpr std::uint64_t io_address = 0x1000;
-  std::uint32_t tail = 0;
-
- private:
-  pci::Identity identity_{"silent", 0, 0, ""};
-};
 
 ixgbe::ReceiveStatus take_status(Input& input) {
   const auto shape = input.take<std::uint8_t>();
@@ -70,7 +53,7 @@ void read_frame(const Frame& frame, const pci::Pages& pages) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  SilentDevice device;
+  test::RawDevice device;
   ixgbe::RxQueue queue(device, 0, ring_size);
   auto* const ring = reinterpret_cast<ixgbe::ReceiveDescriptor*>(queue.pages().data());
   Input input = {data, size};

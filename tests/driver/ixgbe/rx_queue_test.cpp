@@ -10,6 +10,7 @@
 #include <ixcap/driver/ixgbe/port.hpp>
 
 #include "tests/driver/list_traffic.hpp"
+#include "tests/driver/raw_device.hpp"
 
 namespace ixcap::ixgbe {
 namespace {
@@ -18,6 +19,7 @@ using emulator::Drive;
 using emulator::Nic;
 using test::ListedFrame;
 using test::make_frame;
+using test::RawDevice;
 
 constexpr std::uint32_t small_ring = fewest_descriptors;
 
@@ -92,27 +94,6 @@ TEST(RxQueue, RefusesRingSizesThatTheCardCannotHave) {
     EXPECT_THROW(Port(nic, {size}), Error) << size;
   }
 }
-
-/// A device whose descriptors the test writes itself.
-class RawDevice final : public pci::Device {
- public:
-  const pci::Identity& identity() const noexcept override { return identity_; }
-  std::uint32_t read(std::uint32_t) noexcept override { return 0; }
-  void write(std::uint32_t, std::uint32_t) noexcept override {}
-  pci::Doorbell doorbell(std::uint32_t) override { return pci::Doorbell(&tail); }
-  void enable_bus_master(bool) override {}
-  std::uint64_t map_dma(const pci::Pages& pages) override {
-    ring = reinterpret_cast<ReceiveDescriptor*>(pages.data());
-    return 0x1000;
-  }
-  void unmap_dma(std::uint64_t, const pci::Pages&) noexcept override {}
-
-  ReceiveDescriptor* ring = nullptr;
-  std::uint32_t tail = 0;
-
- private:
-  pci::Identity identity_{"raw", 0, 0, ""};
-};
 
 TEST(RxQueue, CountsAFrameLongerThanItsBufferAndGoesOn) {
   RawDevice device;
