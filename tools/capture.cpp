@@ -5,13 +5,16 @@
 
 #include <bit>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/session.hpp>
+#include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/idle.hpp>
 
@@ -39,6 +42,17 @@ struct CaptureOptions {
   std::vector<std::string> words;
 };
 
+/// Creating the output would empty the file that is to be replayed.
+void refuse_to_overwrite_source(const CaptureOptions& options) {
+  constexpr std::string_view prefix = "emulator:";
+  if (!options.interface.starts_with(prefix)) return;
+  const emulator::TrafficSpec traffic = emulator::parse_traffic(options.interface.substr(prefix.size()));
+  std::error_code not_both_there;
+  if (std::filesystem::equivalent(traffic.source, options.output, not_both_there)) {
+    throw Error("cannot write", options.output, "it is the file that is read", "give another name with -w");
+  }
+}
+
 capture::SessionOptions session_options(const CaptureOptions& options) {
   if (options.interface.empty()) {
     throw Error("cannot capture", "", "no interface was given", "add -i INTERFACE, for instance -i emulator:mix");
@@ -46,6 +60,7 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
   if (options.output.empty()) {
     throw Error("cannot capture", "", "no output file was given", "add -w FILE, or -w - | tcpdump -nr -");
   }
+  refuse_to_overwrite_source(options);
   return {.interface = options.interface,
           .expression = fmt::format("{}", fmt::join(options.words, " ")),
           .snaplen = options.snaplen,

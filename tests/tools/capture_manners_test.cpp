@@ -182,6 +182,13 @@ TEST_F(CaptureManners, AnUnwritableOutputIsRefused) {
   expect_refusal(capture({"-i", "emulator:mix", "-w", folder.file(".")}), "directory");
 }
 
+TEST_F(CaptureManners, TheFileThatIsReadIsNotOverwritten) {
+  write_traffic(out, "mix?count=10");
+  expect_refusal(capture({"-i", "emulator:" + out + "?loop=2", "-w", folder.file("./out.pcapng")}),
+                 "the file that is read");
+  EXPECT_EQ(frames_in(out), 10u);
+}
+
 TEST_F(CaptureManners, AFullDiskLeavesAFileThatIsReadableUpToItsLastWholeBlock) {
   const auto limit_files = [] {
     const rlimit limit{8'000'000, 8'000'000};  // more than the rings in memory, less than the file
