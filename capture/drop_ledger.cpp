@@ -47,7 +47,7 @@ std::string DropLedger::to_string() const {
   }
   add_line(text, malformed, "malformed descriptors", "report this: the card described a frame that cannot be");
   add_line(text, filtered, "rejected by the filter", "");
-  add_line(text, lost_by_reader, "lost by the reader", "writing failed; see the error above");
+  add_line(text, lost_by_reader, "lost by the reader", "read or due to be read, but writing failed: see the error");
   text += fmt::format("{:>14}  delivered\n", delivered);
   add_line(text, in_ring, "left in the ring", "accepted, but the capture stopped before them");
   add_line(text, in_descriptors, "left in descriptors", "received, but the capture stopped before them");

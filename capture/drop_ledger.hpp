@@ -27,7 +27,7 @@ struct DropLedger {
   std::vector<Count> no_descriptor;  ///< QPRDC, per queue
   std::uint64_t malformed = 0;       ///< descriptors that describe no frame, dropped by the driver
   std::uint64_t filtered = 0;        ///< matched no filter
-  std::uint64_t lost_by_reader = 0;  ///< accepted, but the reader had given up
+  std::uint64_t lost_by_reader = 0;  ///< accepted, but the reader had given up or could not use them
   std::uint64_t delivered = 0;       ///< given to the reader
   std::uint64_t in_ring = 0;         ///< accepted and not read yet, or left when the reader stopped
   Count in_descriptors;              ///< in memory and not polled yet, or left when the capture stopped

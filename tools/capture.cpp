@@ -99,6 +99,7 @@ class Capture {
   bool enough() const noexcept { return options_.count != 0 && written_ >= options_.count; }
   void look_around();
   void write_statistics();
+  DropLedger final_ledger() const;
   void summarize();
 
   const CaptureOptions& options_;
@@ -126,6 +127,7 @@ int Capture::run() {
     writer_.close();
   } catch (const Error& error) {
     failure = error;
+    session_.reader().release();  // what was read in this turn counts as read
     session_.abandon();
     session_.stop();
   }
@@ -200,13 +202,22 @@ void Capture::write_statistics() {
                             .delivered = ledger.delivered});
 }
 
+/// The session's ledger, in which what was read but could not be written is lost, not delivered.
+DropLedger Capture::final_ledger() const {
+  DropLedger ledger = session_.ledger();
+  const std::uint64_t in_file = writer_.file().frames_written();
+  ledger.lost_by_reader += ledger.delivered - in_file;
+  ledger.delivered = in_file;
+  return ledger;
+}
+
 /// tcpdump's lines, then the drop ledger if there is something to explain or -v was given.
 void Capture::summarize() {
-  const DropLedger ledger = session_.ledger();
+  const DropLedger ledger = final_ledger();
   const auto line = [](std::uint64_t count, const char* what) {
     fmt::print(stderr, "{} packet{} {}\n", count, count == 1 ? "" : "s", what);
   };
-  line(writer_.file().frames_written(), "captured");
+  line(ledger.delivered, "captured");
   line(session_.statistics().received.accepted, "received by filter");
   line(ledger.lost_by_reader, "dropped by kernel");
   if (const std::uint64_t dropped = ledger.lost() - ledger.lost_by_reader; dropped != 0) {

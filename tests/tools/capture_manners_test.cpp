@@ -200,6 +200,8 @@ TEST_F(CaptureManners, AFullDiskLeavesAFileThatIsReadableUpToItsLastWholeBlock) 
   const std::size_t frames = frames_in(out);
   EXPECT_GT(frames, 10'000u);
   EXPECT_THAT(result.err, HasSubstr(std::to_string(frames) + " packets captured"));
+  EXPECT_THAT(result.err, HasSubstr(std::to_string(frames) + "  delivered"));
+  EXPECT_THAT(result.err, HasSubstr("lost by the reader"));
   EXPECT_THAT(result.err, HasSubstr("the sum is right"));
 }
 
