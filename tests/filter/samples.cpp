@@ -234,7 +234,7 @@ class Builder {
   Builder& half(int value) { return put({value >> 8, value & 0xff}); }
   Builder& ipv4(int protocol, int options = 0, int fragment = 0) {
     put({0x45 + options, 0}).half(60).half(1).half(fragment).put({64, protocol}).half(0);
-    return put({10, 0, 0, 1, 10, 0, 0, 2}).zeros(static_cast<std::size_t>(4 * options));
+    return put({10, 0, 0, 1, 10, 0, 0, 2}).zeros(4 * static_cast<std::size_t>(options));
   }
   Builder& ipv6(int next) {
     put({0x60, 0, 0, 0}).half(20).put({next, 64});
