@@ -30,8 +30,8 @@ std::uint64_t DropLedger::lost() const noexcept {
 
 bool DropLedger::balanced() const noexcept {
   const std::uint64_t accounted = rejected_by_mac.value_or(0) + not_admitted.value_or(0) + missed.value_or(0) +
-                                  no_descriptor_total() + malformed + filtered + lost_by_reader + delivered + in_ring +
-                                  in_descriptors.value_or(0);
+                                  no_descriptor_total() + malformed + filtered + lost_by_reader + delivered +
+                                  left_unread + in_descriptors.value_or(0);
   return on_wire == accounted;
 }
 
@@ -47,9 +47,9 @@ std::string DropLedger::to_string() const {
   }
   add_line(text, malformed, "malformed descriptors", "report this: the card described a frame that cannot be");
   add_line(text, filtered, "rejected by the filter", "");
-  add_line(text, lost_by_reader, "lost by the reader", "read or due to be read, but writing failed: see the error");
+  add_line(text, lost_by_reader, "lost by the reader", "read, but writing failed: see the error");
   text += fmt::format("{:>14}  delivered\n", delivered);
-  add_line(text, in_ring, "left in the ring", "accepted, but the capture stopped before them");
+  add_line(text, left_unread, "left unread", "accepted, but the capture stopped before them");
   add_line(text, in_descriptors, "left in descriptors", "received, but the capture stopped before them");
   text += balanced() ? "                the sum is right\n" : "                the sum is NOT right\n";
   return text;

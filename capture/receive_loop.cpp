@@ -31,7 +31,7 @@ void ReceiveLoop::run() noexcept {
       idle.wait();
     }
   }
-  report_losses(FrameClock::now_ns());
+  until_room([this] { return report_losses(FrameClock::now_ns()); });
   producer_.close();
 }
 
@@ -48,40 +48,45 @@ void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
   report_losses(times_ns[0]);
   std::uint64_t accepted = 0;
   std::uint64_t bytes = 0;
-  std::uint64_t lost = 0;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     if (match_sets[i] == 0) continue;
     ++accepted;
     bytes += frames[i].wire_length;
-    if (!append(frames[i], times_ns[i], match_sets[i])) ++lost;
+    append(frames[i], times_ns[i], match_sets[i]);
   }
   producer_.publish();
   add(accepted_, accepted);
   add(accepted_bytes_, bytes);
-  add(lost_by_reader_, lost);
 }
 
-/// Waits for room as long as the reader has not given up.
-bool ReceiveLoop::append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept {
-  Frame cut = frame;
-  cut.captured_length = std::min(frame.captured_length, snaplen_);
+/// Calls `put` until it has found room in the ring, or the reader has given up.
+template <typename Put>
+void ReceiveLoop::until_room(Put put) noexcept {
   Idle idle;
-  while (!producer_.append(cut, timestamp_ns, match_set, static_cast<std::uint16_t>(queue_.index()),
-                           record_time_software)) {
-    if (abandoned_.load(std::memory_order_relaxed)) return false;
+  while (!put() && !abandoned_.load(std::memory_order_relaxed)) {
     producer_.publish();
     idle.wait();
   }
-  return true;
 }
 
-/// Without room the losses are reported before a later frame.
-void ReceiveLoop::report_losses(std::uint64_t timestamp_ns) noexcept {
+void ReceiveLoop::append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept {
+  Frame cut = frame;
+  cut.captured_length = std::min(frame.captured_length, snaplen_);
+  until_room([&] {
+    return producer_.append(cut, timestamp_ns, match_set, static_cast<std::uint16_t>(queue_.index()),
+                            record_time_software);
+  });
+}
+
+/// False if there is no room; the losses are then reported before a later frame, or at the end.
+bool ReceiveLoop::report_losses(std::uint64_t timestamp_ns) noexcept {
   const std::uint64_t dropped = dropped_by_card_.load(std::memory_order_relaxed);
-  if (dropped == losses_reported_) return;
-  if (producer_.append_loss(dropped - losses_reported_, timestamp_ns, static_cast<std::uint16_t>(queue_.index()))) {
-    losses_reported_ = dropped;
+  if (dropped == losses_reported_) return true;
+  if (!producer_.append_loss(dropped - losses_reported_, timestamp_ns, static_cast<std::uint16_t>(queue_.index()))) {
+    return false;
   }
+  losses_reported_ = dropped;
+  return true;
 }
 
 ReceiveCounts ReceiveLoop::counts() const noexcept {
@@ -89,7 +94,6 @@ ReceiveCounts ReceiveLoop::counts() const noexcept {
   counts.polled = polled_.load(std::memory_order_relaxed);
   counts.accepted = accepted_.load(std::memory_order_relaxed);
   counts.accepted_bytes = accepted_bytes_.load(std::memory_order_relaxed);
-  counts.lost_by_reader = lost_by_reader_.load(std::memory_order_relaxed);
   return counts;
 }
 

@@ -26,7 +26,6 @@ struct ReceiveCounts {
   std::uint64_t polled = 0;          ///< taken from the queue
   std::uint64_t accepted = 0;        ///< matched a filter; polled − accepted were filtered
   std::uint64_t accepted_bytes = 0;  ///< of the accepted frames, on the wire, without FCS
-  std::uint64_t lost_by_reader = 0;  ///< of `accepted`: not put into the ring because the reader had given up
 };
 
 class ReceiveLoop {
@@ -42,7 +41,7 @@ class ReceiveLoop {
   /// The card receives no more: empty the queue and return.
   void finish() noexcept { finishing_.store(true, std::memory_order_release); }
 
-  /// The reader reads no more: count what would wait for it as lost.
+  /// The reader reads no more: what finds no room in the ring is left out of it.
   void abandon() noexcept { abandoned_.store(true, std::memory_order_relaxed); }
 
   /// Frames that the card has dropped so far. Growth is put into the ring as a loss record before the next frame.
@@ -52,8 +51,10 @@ class ReceiveLoop {
 
  private:
   void handle(std::span<const Frame> frames) noexcept;
-  bool append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept;
-  void report_losses(std::uint64_t timestamp_ns) noexcept;
+  void append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept;
+  bool report_losses(std::uint64_t timestamp_ns) noexcept;
+  template <typename Put>
+  void until_room(Put put) noexcept;
 
   ixgbe::RxQueue& queue_;
   const filter::Set& filters_;
@@ -66,7 +67,6 @@ class ReceiveLoop {
   alignas(64) std::atomic<std::uint64_t> polled_ = 0;
   std::atomic<std::uint64_t> accepted_ = 0;
   std::atomic<std::uint64_t> accepted_bytes_ = 0;
-  std::atomic<std::uint64_t> lost_by_reader_ = 0;
 
   // Written by others, seldom; read by run() once a batch.
   alignas(64) std::atomic<bool> finishing_ = false;

@@ -28,7 +28,7 @@ Session::Session(SessionOptions options)
       interface_(options_.interface),
       port_(interface_.device(), {options_.descriptors}),
       link_(port_.wait_for_link(options_.link_patience)),
-      memory_({.size_bytes = options_.ring_bytes}),
+      memory_({.size_bytes = options_.ring_bytes, .populate = true}),
       producer_(memory_),
       reader_(memory_),
       loop_(port_.queue(), filters_, producer_, options_.snaplen, link_.bits_per_second) {}
@@ -118,9 +118,8 @@ DropLedger Session::ledger() const {
   ledger.no_descriptor = {card.queue[port_.queue().index()].no_descriptor};
   ledger.malformed = malformed;
   ledger.filtered = received.polled - received.accepted;
-  ledger.lost_by_reader = received.lost_by_reader;
   ledger.delivered = delivered;
-  ledger.in_ring = minus(received.accepted, received.lost_by_reader + delivered);
+  ledger.left_unread = minus(received.accepted, delivered);
   ledger.in_descriptors = minus(card.all_queues().packets, received.polled + malformed);
   return ledger;
 }

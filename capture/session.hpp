@@ -95,7 +95,7 @@ class Session {
   /// abandon(). All counters are final afterwards.
   void stop();
 
-  /// The reader reads no more: stop() will not wait for it, and what it does not read is counted as lost.
+  /// The reader reads no more: stop() will not wait for it, and what it has not read is counted as left unread.
   void abandon() noexcept { loop_.abandon(); }
 
   SessionReader& reader() noexcept { return reader_; }

@@ -39,6 +39,7 @@ struct CaptureOptions {
   bool quiet = false;
   bool verbose = false;
   bool unbuffered = false;
+  bool accepted = false;  // flags that mean nothing to a file
   std::vector<std::string> words;
 };
 
@@ -47,6 +48,7 @@ void refuse_to_overwrite_source(const CaptureOptions& options) {
   constexpr std::string_view prefix = "emulator:";
   if (!options.interface.starts_with(prefix)) return;
   const emulator::TrafficSpec traffic = emulator::parse_traffic(options.interface.substr(prefix.size()));
+  if (traffic.is_mix()) return;
   std::error_code not_both_there;
   if (std::filesystem::equivalent(traffic.source, options.output, not_both_there)) {
     throw Error("cannot write", options.output, "it is the file that is read", "give another name with -w");
@@ -119,18 +121,19 @@ int Capture::run() {
   start_ns_ = capture::FrameClock::now_ns();
   session_.start();
   std::optional<Error> failure;
-  try {
-    read_until_end();
-    session_.abandon();
-    session_.stop();
-    write_statistics();
-    writer_.close();
-  } catch (const Error& error) {
-    failure = error;
-    session_.reader().release();  // what was read in this turn counts as read
-    session_.abandon();
-    session_.stop();
-  }
+  const auto attempt = [&failure](const auto& step) {
+    try {
+      step();
+    } catch (const Error& error) {
+      if (!failure.has_value()) failure = error;
+    }
+  };
+  attempt([this] { read_until_end(); });
+  session_.reader().release();  // also what was read in a turn that failed
+  session_.abandon();
+  attempt([this] { session_.stop(); });
+  attempt([this] { write_statistics(); });
+  attempt([this] { writer_.close(); });
   progress_.clear();
   if (!failure.has_value()) failure = session_.failure();
   if (failure.has_value()) fmt::print(stderr, "ixcap: {}\n", failure->what());
@@ -241,6 +244,7 @@ void add_capture_command(CLI::App& application, int& status) {
   command->add_option("-w", options->output, "File to write, - for standard output");
   command->add_option("-c", options->count, "Stop after this many packets")->check(CLI::PositiveNumber);
   command->add_option("-s,--snapshot-length", options->snaplen, "Bytes kept of a packet; 0 means the default")
+      ->take_last()
       ->capture_default_str();
   command
       ->add_option("-B,--buffer-size", options->ring_kib,
@@ -253,6 +257,7 @@ void add_capture_command(CLI::App& application, int& status) {
   command->add_flag("-v", options->verbose, "Print the drop ledger even when nothing was lost");
   command->add_flag("-U,--packet-buffered", options->unbuffered,
                     "Write packets out as they come, not when a buffer is full");
+  command->add_flag("-n,-p,-e", options->accepted, "Accepted as tcpdump does; without effect on a file");
   command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none captures every packet");
   command->callback([options, &status] {
     watch_signals();

@@ -2,7 +2,8 @@
 
 /// Signals as flags that a loop looks at.
 ///
-/// SIGINT and SIGTERM ask to finish cleanly; a second one ends the process at once. SIGUSR1 asks for statistics.
+/// SIGINT, SIGTERM and SIGHUP (unless it was ignored: nohup) ask to finish cleanly. Another one within a second is the
+/// same request, sent twice as timeout(1) does; a later one ends the process at once. SIGUSR1 asks for statistics.
 /// SIGXFSZ is ignored, so that a file size limit (ulimit -f) becomes an error with a sentence, for memfds too.
 
 namespace ixcap::tools {
@@ -10,7 +11,7 @@ namespace ixcap::tools {
 /// Installs the handlers for the rest of the process's life.
 void watch_signals() noexcept;
 
-/// Whether SIGINT or SIGTERM has come.
+/// Whether one of the signals that ask to finish has come.
 bool finish_requested() noexcept;
 
 /// Whether SIGUSR1 has come since the last call.

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include <ixcap/driver/emulator/capture_file_traffic.hpp>
+#include <ixcap/driver/emulator/pipe_file.hpp>
 
 namespace ixcap::emulator {
 namespace {
@@ -35,9 +36,17 @@ File open_file(const std::string& path) {
   return file;
 }
 
-bool can_be_read_again(std::FILE* file, const std::string& path) {
+bool is_regular(std::FILE* file) {
   struct stat status {};
-  return path != "-" && ::fstat(::fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+  return ::fstat(::fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/// The same pipe, but one whose reader can be called off.
+File make_cancellable(const File& file, const std::string& path, const std::atomic<bool>& cancelled) {
+  const int descriptor = ::dup(::fileno(file.get()));
+  File pipe(descriptor < 0 ? nullptr : open_pipe_file(descriptor, cancelled));
+  if (pipe == nullptr) throw Error::from_errno(cannot_open, path, errno, "close some files and try again");
+  return pipe;
 }
 
 void check_link_type(pcap_t* capture, const std::string& path) {
@@ -65,7 +74,7 @@ CaptureFileTraffic::CaptureFileTraffic(const TrafficSpec& spec)
       buffer_(read_size) {
   open();
   if (passes_left_ == 0) return;
-  if (!can_be_read_again(pcap_file(capture_.get()), path_)) {
+  if (!regular_ || path_ == "-") {
     throw Error("cannot replay capture file", path_, "it can be read only once, and loop= asks for more",
                 "leave loop= out, or store the capture in a file first");
   }
@@ -75,6 +84,8 @@ CaptureFileTraffic::CaptureFileTraffic(const TrafficSpec& spec)
 void CaptureFileTraffic::open() {
   capture_.reset();
   File file = open_file(path_);
+  regular_ = is_regular(file.get());
+  if (!regular_) file = make_cancellable(file, path_, cancelled_);
   std::setvbuf(file.get(), buffer_.data(), _IOFBF, buffer_.size());
   __fsetlocking(file.get(), FSETLOCKING_BYCALLER);  // one thread reads it: no lock around each record
 

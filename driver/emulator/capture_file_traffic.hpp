@@ -10,6 +10,7 @@
 /// no Ethernet) ends the traffic with a failure() that names the frame; a frame whose record claims fewer bytes on the
 /// wire than it holds has the bytes it holds; a claim beyond WireFrame::longest is cut to that.
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -32,6 +33,8 @@ class CaptureFileTraffic final : public Traffic {
   const WireFrame* next() noexcept override;
   const std::optional<Error>& failure() const noexcept override { return failure_; }
   std::uint64_t zero_filled() const noexcept override { return zero_filled_; }
+  bool may_wait() const noexcept override { return !regular_; }
+  void cancel() noexcept override { cancelled_.store(true, std::memory_order_relaxed); }
 
  private:
   struct Close {
@@ -48,6 +51,8 @@ class CaptureFileTraffic final : public Traffic {
   std::uint64_t frames_left_;
   std::uint64_t passes_left_;  // after the present one
 
+  bool regular_ = true;                   // a file on disk; a pipe or a terminal otherwise
+  std::atomic<bool> cancelled_ = false;   // only pipes look at it
   std::vector<char> buffer_;              // of the FILE under capture_, which is closed first
   std::unique_ptr<pcap, Close> capture_;  // empty once the frames come from kept_
   std::uint64_t frame_number_ = 0;        // of the present pass, from 1

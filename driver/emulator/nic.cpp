@@ -60,12 +60,15 @@ Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
       rate_(rate) {
   device_reset();
   if (traffic_ == nullptr) ended_.store(true, std::memory_order_release);
+  fetch_in_play_ = traffic_ == nullptr || drive == Drive::stepped || !traffic_->may_wait();
   if (drive == Drive::threaded) {
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   }
 }
 
-Nic::~Nic() = default;
+Nic::~Nic() {
+  if (traffic_ != nullptr) traffic_->cancel();  // the wire's thread may be waiting for a frame
+}
 
 std::uint32_t Nic::read(std::uint32_t offset) noexcept {
   const ControlLock lock(*this);
@@ -167,21 +170,29 @@ bool Nic::wire_open() noexcept {
   return receive_path_.listening() && master && link_up() && !traffic_ended();
 }
 
+/// Makes sure of a frame in on_wire_; false if the traffic is over.
+bool Nic::fetch() noexcept {
+  if (on_wire_ == nullptr && !exhausted_) {
+    on_wire_ = traffic_->next();
+    exhausted_ = on_wire_ == nullptr;
+  }
+  return on_wire_ != nullptr;
+}
+
 /// Lets at most `frames` frames, of those that arrive until `until_ps`, come over an open wire.
 std::size_t Nic::play(std::size_t frames, std::uint64_t until_ps) {
   receive_path_.drain_packet_buffer();
   const bool timed = rate_.unit != Rate::Unit::as_fast_as_received;
   std::size_t received = 0;
   for (; received < frames; ++received) {
-    if (on_wire_ == nullptr) on_wire_ = traffic_->next();
-    if (on_wire_ == nullptr) break;
+    if (!(fetch_in_play_ ? fetch() : on_wire_ != nullptr)) break;
     if (timed ? arrival_ps_ > until_ps : !receive_path_.has_room(on_wire_->wire_length)) break;
     if (timed) arrival_ps_ += rate_.spacing_ps(on_wire_->wire_length);
     receive_path_.receive(*std::exchange(on_wire_, nullptr));
   }
   receive_path_.write_back();
-  const bool over = received < frames && on_wire_ == nullptr;
-  if (over && receive_path_.counts().waiting == 0) ended_.store(true, std::memory_order_release);
+  zero_filled_ = traffic_->zero_filled();
+  if (exhausted_ && receive_path_.counts().waiting == 0) ended_.store(true, std::memory_order_release);
   return received;
 }
 
@@ -192,6 +203,7 @@ void Nic::run(const std::stop_token& stop) {
   Idle idle;
   while (!stop.stop_requested()) {
     std::size_t received = 0;
+    if (!fetch_in_play_) fetch();
     {
       const std::scoped_lock lock(mutex_);
       std::uint64_t now_ps = timed ? picoseconds_since(start) : always;
@@ -215,13 +227,13 @@ void Nic::run(const std::stop_token& stop) {
 
 std::optional<Error> Nic::traffic_failure() const {
   const ControlLock lock(*this);
-  return traffic_ == nullptr ? std::nullopt : traffic_->failure();
+  return traffic_ == nullptr || !traffic_ended() ? std::nullopt : traffic_->failure();
 }
 
 WireCounts Nic::counts() const {
   const ControlLock lock(*this);
   WireCounts counts = receive_path_.counts();
-  if (traffic_ != nullptr) counts.zero_filled = traffic_->zero_filled();
+  counts.zero_filled = zero_filled_;
   return counts;
 }
 

@@ -67,6 +67,7 @@ class Nic final : public pci::Device {
   void run(const std::stop_token& stop);
   bool wire_open() noexcept;
   std::size_t play(std::size_t frames, std::uint64_t until_ps);
+  bool fetch() noexcept;
   bool link_up() const noexcept;
   void device_reset() noexcept;
   void after_write(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) noexcept;
@@ -83,7 +84,10 @@ class Nic final : public pci::Device {
   DmaMap dma_;
   ReceivePath receive_path_;
   std::unique_ptr<Traffic> traffic_;
-  const WireFrame* on_wire_ = nullptr;  ///< the frame that comes next
+  bool fetch_in_play_ = true;           ///< not from traffic that may wait: the lock would be held all that time
+  const WireFrame* on_wire_ = nullptr;  ///< the frame that comes next; used by the wire's side only, as is exhausted_
+  bool exhausted_ = false;              ///< the traffic has no frame after on_wire_
+  std::uint64_t zero_filled_ = 0;
   Rate rate_;
   std::uint64_t arrival_ps_ = 0;  ///< when on_wire_ arrives, in time since the wire started
   bool bus_master_ = false;

@@ -84,6 +84,12 @@ class Traffic {
 
   /// Frames handed out so far whose file kept less of them than their wire length. Padding is not counted.
   virtual std::uint64_t zero_filled() const noexcept = 0;
+
+  /// Whether next() may wait for somebody else.
+  virtual bool may_wait() const noexcept { return false; }
+
+  /// Ends a next() that waits, and the traffic with it. Any thread, at any time.
+  virtual void cancel() noexcept {}
 };
 
 /// Opens what `spec` names. Throws Error if the file is missing, is no capture file, or has another link type than

@@ -1,3 +1,5 @@
+#include <thread>
+
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/frame.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
@@ -17,7 +19,7 @@ constexpr std::uint32_t fcs_bytes = 4;
 /// No pause frames out, none obeyed; those that arrive are captured like any other frame.
 void disable_flow_control(pci::Device& device) {
   device.write(FCCFG.offset(), 0);
-  device.write(MFLCN.offset(), 0);
+  device.write(MFLCN.offset(), MFLCN_PMCF);
   for (std::uint32_t i = 0; i < FCRTL.count; ++i) device.write(FCRTL.offset(i), 0);
   for (std::uint32_t i = 0; i < FCRTH.count; ++i) device.write(FCRTH.offset(i), 0);
 }
@@ -77,6 +79,17 @@ void Port::start_receiving() {
 
 void Port::stop_receiving() {
   set_receive_enable(false);
+  // Frames may be under way from the packet buffer to memory: the counters tell when the last has arrived.
+  constexpr unsigned most_looks = 20;
+  std::uint64_t before = 0;
+  for (unsigned look = 0; look < most_looks; ++look) {
+    statistics_.update();
+    const QueueStatistics queues = statistics_.total().all_queues();
+    const std::uint64_t arrived = queues.packets + queues.no_descriptor + statistics_.total().missed;
+    if (look > 0 && arrived == before) break;
+    before = arrived;
+    std::this_thread::sleep_for(1ms);
+  }
 }
 
 /// RXCTRL.RXEN changes only while the security block lets nothing through: traffic that arrives at that very moment can

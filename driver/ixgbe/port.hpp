@@ -41,6 +41,7 @@ class Port {
   Link link() { return read_link(device_); }
 
   void start_receiving();
+  /// Returns when what was under way is in memory, at most 20 ms later; statistics() is up to date then.
   void stop_receiving();
 
   RxQueue& queue() noexcept { return queue_; }

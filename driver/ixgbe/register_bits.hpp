@@ -26,6 +26,7 @@ inline constexpr unsigned EERD_ADDR_SHIFT = 2;
 inline constexpr std::uint32_t EERD_ADDR_MASK = 0x3FFF;
 inline constexpr unsigned EERD_DATA_SHIFT = 16;
 
+inline constexpr std::uint32_t GCR_EXT_BUFFERS_CLEAR = 1u << 30;
 inline constexpr std::uint32_t SWSM_SMBI = 1u << 0;     ///< read to set: 0 answered means taken
 inline constexpr std::uint32_t SWSM_SWESMBI = 1u << 1;  ///< written 1, reads 1 when granted
 
@@ -49,6 +50,7 @@ inline constexpr std::uint32_t RXDCTL_ENABLE = 1u << 25;
 inline constexpr std::uint32_t RXDCTL_SWFLSH = 1u << 26;
 inline constexpr std::uint32_t RXDCTL_VME = 1u << 30;  ///< strip VLAN tags
 inline constexpr std::uint32_t TXDCTL_ENABLE = 1u << 25;
+inline constexpr std::uint32_t TXDCTL_SWFLSH = 1u << 26;
 inline constexpr std::uint32_t DMATXCTL_TE = 1u << 0;
 inline constexpr std::uint32_t RXCTRL_RXEN = 1u << 0;
 inline constexpr std::uint32_t RDRXCTL_CRCSTRIP = 1u << 1;  ///< must agree with HLREG0.RXCRCSTRP
@@ -61,8 +63,9 @@ inline constexpr std::uint32_t SECRXSTAT_RDY = 1u << 0;
 inline constexpr std::uint32_t HLREG0_RXCRCSTRP = 1u << 1;
 inline constexpr std::uint32_t HLREG0_JUMBOEN = 1u << 2;
 inline constexpr std::uint32_t HLREG0_LPBK = 1u << 15;
-inline constexpr unsigned MAXFRS_MFS_SHIFT = 16;     ///< bytes, FCS included
-inline constexpr std::uint32_t MFLCN_DPF = 1u << 1;  ///< discard pause frames
+inline constexpr unsigned MAXFRS_MFS_SHIFT = 16;      ///< bytes, FCS included
+inline constexpr std::uint32_t MFLCN_PMCF = 1u << 0;  ///< pass MAC control frames
+inline constexpr std::uint32_t MFLCN_DPF = 1u << 1;   ///< discard pause frames
 inline constexpr std::uint32_t AUTOC_AN_RESTART = 1u << 12;
 inline constexpr unsigned AUTOC_LMS_SHIFT = 13;
 inline constexpr std::uint32_t AUTOC_LMS_MASK = 7u << AUTOC_LMS_SHIFT;

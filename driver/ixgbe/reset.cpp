@@ -23,6 +23,26 @@ void disable_interrupts(pci::Device& device) {
   device.read(EICR.offset());
 }
 
+/// Nothing is received from here on; a driver that was killed may have left everything running.
+void stop_queues(pci::Device& device) {
+  clear_bits(device, RXCTRL, RXCTRL_RXEN);
+  for (std::uint32_t i = 0; i < RXDCTL.count; ++i) {
+    device.write(RXDCTL.offset(i), (device.read(RXDCTL.offset(i)) & ~RXDCTL_ENABLE) | RXDCTL_SWFLSH);
+  }
+  for (std::uint32_t i = 0; i < TXDCTL.count; ++i) device.write(TXDCTL.offset(i), TXDCTL_SWFLSH);
+  device.read(STATUS.offset());
+}
+
+/// What a master that will not stop needs before it is reset (specification update, and what Linux does).
+void clear_pending_requests(pci::Device& device) {
+  set_bits(device, HLREG0, HLREG0_LPBK);
+  set_bits(device, GCR_EXT, GCR_EXT_BUFFERS_CLEAR);
+  device.read(STATUS.offset());
+  std::this_thread::sleep_for(20us);
+  clear_bits(device, HLREG0, HLREG0_LPBK);
+  clear_bits(device, GCR_EXT, GCR_EXT_BUFFERS_CLEAR);
+}
+
 void request_reset(pci::Device& device) {
   constexpr std::uint32_t both = CTRL_RST | CTRL_LNK_RST;
   device.write(CTRL.offset(), both);
@@ -43,7 +63,9 @@ bool disable_master(pci::Device& device) {
 
 void reset(pci::Device& device) {
   disable_interrupts(device);
+  stop_queues(device);
   const bool quiet = disable_master(device);
+  if (!quiet) clear_pending_requests(device);
   request_reset(device);
   if (!quiet) {
     // A master that would not stop needs a second reset, at least 1 us after the first (data sheet 5.2.5.3.2).

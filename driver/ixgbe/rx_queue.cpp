@@ -106,7 +106,7 @@ RxQueue::Joined RxQueue::join(Frame& frame, std::uint32_t joined_before) noexcep
     const std::uint32_t slot = (next_ + i) & mask_;
     const ReceiveStatus status = ring_[slot].load_status();
     if (!status.done()) return Joined::incomplete;
-    if (status.length() > buffer_bytes) break;
+    if (status.length() > buffer_bytes || length + status.length() > longest_frame) break;
     std::memcpy(joined + length, buffer(slot), status.length());
     length += status.length();
     if (status.end_of_packet()) {

@@ -14,7 +14,7 @@
 /// Memory: one DMA allocation: the ring, then the buffers, then nothing. The queue owns it; frames lent by poll() are
 /// valid until release().
 /// Threads: poll and release belong to one thread. The constructor, enable and disable may run elsewhere, before and
-/// after. Errors: set-up throws Error; poll and release never fail, they count (faults()).
+/// after. Errors: set-up throws Error; poll and release never fail, they count (malformed()).
 
 #include <atomic>
 #include <cstddef>

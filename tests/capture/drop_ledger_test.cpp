@@ -22,7 +22,7 @@ DropLedger every_cause() {
   ledger.filtered = 64;
   ledger.lost_by_reader = 128;
   ledger.delivered = 256;
-  ledger.in_ring = 500;
+  ledger.left_unread = 500;
   ledger.in_descriptors = 12;
   return ledger;
 }
@@ -46,7 +46,7 @@ TEST(DropLedger, NamesEveryCauseWithItsRemedy) {
   for (const char* part : {"1023  frames on the wire", "1  rejected by the MAC (CRC", "2  not for this card",
                            "4  missed", "8  dropped on queue 0", "16  dropped on queue 1", "-B and --descriptors",
                            "32  malformed", "64  rejected by the filter", "128  lost by the reader", "256  delivered",
-                           "500  left in the ring", "12  left in descriptors"}) {
+                           "500  left unread", "12  left in descriptors"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
 }

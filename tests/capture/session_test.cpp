@@ -53,7 +53,7 @@ void expect_ledger_tells_the_truth(Session& session) {
   EXPECT_EQ(ledger.not_admitted, wire.not_admitted);
   EXPECT_EQ(ledger.missed, wire.missed);
   EXPECT_EQ(ledger.no_descriptor_total(), wire.no_descriptor);
-  EXPECT_EQ(ledger.malformed + ledger.filtered + ledger.lost_by_reader + ledger.delivered + ledger.in_ring +
+  EXPECT_EQ(ledger.malformed + ledger.filtered + ledger.lost_by_reader + ledger.delivered + ledger.left_unread +
                 ledger.in_descriptors.value_or(0),
             wire.delivered);
 }
@@ -140,12 +140,12 @@ TEST(Session, CountsWhatAnAbandoningReaderLeaves) {
   while (session.reader().next() == nullptr) std::this_thread::yield();
   session.reader().release();
   session.abandon();
-  while (session.statistics().received.lost_by_reader == 0) std::this_thread::yield();
+  while (session.statistics().received.accepted < 10'000) std::this_thread::yield();
   session.stop();
   const DropLedger ledger = session.ledger();
   EXPECT_EQ(ledger.delivered, 1u);
-  EXPECT_GT(ledger.in_ring, 0u);
-  EXPECT_GT(ledger.lost_by_reader, 0u);
+  EXPECT_GE(ledger.left_unread, 9'999u);
+  EXPECT_EQ(ledger.lost(), 0u) << "nobody wanted them";
   expect_ledger_tells_the_truth(session);
 }
 

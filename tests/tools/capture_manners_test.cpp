@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <pty.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <thread>
@@ -42,10 +43,13 @@ void expect_refusal(const Result& result, const std::string& part) {
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
 }
 
-/// Waits until `condition` holds; a test that waits in vain is ended by its time limit.
+/// Waits until `condition` holds, or `process` ends, which fails the test.
 template <typename Condition>
-void wait_until(Condition condition) {
-  while (!condition()) std::this_thread::yield();
+void wait_until(const Process& process, Condition condition) {
+  while (!condition()) {
+    ASSERT_TRUE(process.running()) << process.err();
+    std::this_thread::yield();
+  }
 }
 
 TEST_F(CaptureManners, CountStopsTheCapture) {
@@ -77,10 +81,11 @@ TEST_F(CaptureManners, SummaryReadsLikeTcpdumps) {
 }
 
 TEST_F(CaptureManners, SignalsFinishTheFile) {
-  for (const int signal_number : {SIGINT, SIGTERM}) {
+  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
     Process process({IXCAP_COMMAND, "capture", "-v", "-U", "-i", "emulator:mix?rate=1Mpps", "-w", out});
-    wait_until([&] { return std::filesystem::exists(out) && std::filesystem::file_size(out) > 10'000; });
+    wait_until(process, [&] { return std::filesystem::exists(out) && std::filesystem::file_size(out) > 10'000; });
     process.send(signal_number);
+    process.send(signal_number);  // timeout(1) sends it twice
     const Result result = process.wait();
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_THAT(result.err, HasSubstr("the sum is right"));
@@ -90,11 +95,40 @@ TEST_F(CaptureManners, SignalsFinishTheFile) {
   }
 }
 
+TEST_F(CaptureManners, AQuietPipeHoldsNothingUp) {
+  write_traffic(folder.file("some.pcap"), "mix?count=5");
+  const std::string pipe = folder.file("pipe");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  Process process({IXCAP_COMMAND, "capture", "-v", "-U", "-i", "emulator:" + pipe, "-w", out});
+  std::ofstream writer(pipe, std::ios::binary);  // stays open: the capture waits for more
+  writer << read_file(folder.file("some.pcap")) << std::flush;
+  wait_until(process, [&] { return std::filesystem::exists(out) && std::filesystem::file_size(out) > 500; });
+  process.send(SIGINT);
+  const Result result = process.wait();
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(frames_in(out), 5u);
+  EXPECT_THAT(result.err, HasSubstr("the sum is right"));
+}
+
+TEST_F(CaptureManners, ACountThatIsReachedLosesNothing) {
+  const Result result = capture({"-v", "-B", "64", "-i", "emulator:mix", "-c", "50000", "-w", out});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("\n50000 packets captured\n"));
+  EXPECT_THAT(result.err, HasSubstr("\n0 packets dropped by kernel\n"));
+  EXPECT_THAT(result.err, Not(HasSubstr("lost by the reader")));
+  EXPECT_THAT(result.err, HasSubstr("the sum is right"));
+}
+
+TEST_F(CaptureManners, FlagsThatFingersTypeAreAccepted) {
+  const Result result = capture({"-nn", "-p", "-e", "-s", "96", "-s", "0", "-i", "emulator:mix?count=10", "-w", out});
+  EXPECT_EQ(result.status, 0) << result.err;
+}
+
 TEST_F(CaptureManners, StatisticsOnRequest) {
   Process process({IXCAP_COMMAND, "capture", "-U", "-i", "emulator:mix?rate=1000pps", "-w", out});
-  wait_until([&] { return std::filesystem::exists(out) && std::filesystem::file_size(out) > 1'000; });
+  wait_until(process, [&] { return std::filesystem::exists(out) && std::filesystem::file_size(out) > 1'000; });
   process.send(SIGUSR1);
-  wait_until([&] { return process.err().find("packets received by filter") != std::string::npos; });
+  wait_until(process, [&] { return process.err().find("packets received by filter") != std::string::npos; });
   process.send(SIGINT);
   EXPECT_EQ(process.wait().status, 0);
 }

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ class Process {
   explicit Process(std::vector<std::string> words, const std::function<void()>& before = {}) {
     pid_ = fork();
     if (pid_ != 0) return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves nothing behind
     redirect(folder_.file("out"), STDOUT_FILENO);
     redirect(folder_.file("err"), STDERR_FILENO);
     if (before) before();
@@ -48,7 +50,21 @@ class Process {
     _exit(127);
   }
 
+  ~Process() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
   void send(int signal_number) const { kill(pid_, signal_number); }
+
+  /// Whether it has not ended yet.
+  bool running() const {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+  }
 
   /// What it has written to standard error so far.
   std::string err() const { return read_file(folder_.file("err")); }
@@ -56,6 +72,7 @@ class Process {
   Result wait() {
     int status = 0;
     waitpid(pid_, &status, 0);
+    pid_ = 0;
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(folder_.file("out")),
             read_file(folder_.file("err"))};
   }

@@ -147,7 +147,7 @@ TEST(RxQueue, SurvivesGarbageInEveryDescriptor) {
     }
     const std::size_t count = queue.poll(lent);
     for (std::size_t i = 0; i < count; ++i) {
-      ASSERT_LE(lent[i].captured_length, longest_frame + buffer_bytes);
+      ASSERT_LE(lent[i].captured_length, longest_frame);
       for (std::uint32_t byte = 0; byte < lent[i].captured_length; byte += 64) read += lent[i].data[byte];
     }
     queue.release();
