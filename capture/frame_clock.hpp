@@ -4,8 +4,9 @@
 /// by wire time.
 ///
 /// The last frame of a batch gets the time of the poll; each earlier one is earlier by the wire time of those after it.
-/// Times strictly increase, so no two frames of a queue share one and their order is kept. The error of a time is the
-/// interval between two polls.
+/// Times strictly increase, so no two frames of a queue share one and their order is kept; only when the host's clock
+/// is set back by more than a second do they follow it. The error of a time is the interval between two polls, and up
+/// to that second after the clock was set back by less.
 ///
 /// Threads: one each, the receive loop's.
 

@@ -75,7 +75,7 @@ struct EnhancedPacket {
   std::uint32_t wire_length;
   Reception reception;
   std::uint32_t queue;        ///< receive queue of the card
-  std::uint64_t dropped = 0;  ///< dropcount: frames lost between the previous packet and this one; 0 is not written
+  std::uint64_t dropped = 0;  ///< dropcount: frames found lost since the previous packet; 0 is not written
   std::string_view comment = {};
 };
 

@@ -11,9 +11,9 @@
 ///
 /// Numbers are in the machine's byte order. Every record starts at a multiple of 16, and so does every frame.
 ///
-/// A *loss record* has the flag `record_is_loss` and no frame. It says that `lost_frames` frames of that queue that
-/// would stand at this place are missing, for want of room anywhere between the wire and the ring. An ordinary record
-/// spends nothing on this.
+/// A *loss record* has the flag `record_is_loss` and no frame. It says that `lost_frames` frames of that queue
+/// are missing, for want of room anywhere between the wire and the ring, and that this was noticed here. An ordinary
+/// record spends nothing on this.
 
 #include <cstddef>
 #include <cstdint>

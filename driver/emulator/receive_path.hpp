@@ -7,7 +7,8 @@
 ///               ROC             (RXNFGPC      └ none free: QPRDC with SRRCTL.DROP_EN, otherwise the frame waits in the
 ///                                − GPRC)        packet buffer, and MPC counts what finds no room there
 ///
-/// Every frame that receive() is given ends in exactly one of these, and in the statistics registers.
+/// Every frame that receive() is given ends in exactly one of these, and in the statistics registers; or, when the ring
+/// or a buffer was not mapped for DMA, in WireCounts::dma_faults, which no register tells of.
 ///
 /// Threads: one at a time (the Nic's lock).
 
