@@ -201,6 +201,26 @@ TEST(ReceivePath, IgnoresATailOutsideTheRing) {
   expect_balanced(nic.counts());
 }
 
+TEST(ReceivePath, FollowsARingThatBecomesShorterWhileItRuns) {
+  Nic nic(traffic(std::vector<ListedFrame>(300, make_frame(60))), {}, Drive::stepped);
+  Port port(nic, {small_ring * 2});
+  port.start_receiving();
+  EXPECT_EQ(nic.step(100), 100u);
+  nic.write(ixgbe::RDLEN.offset(), small_ring * 16);  // the head lay beyond
+  nic.write(ixgbe::RDT.offset(), 10);
+  nic.step(300);
+  expect_balanced(nic.counts());
+}
+
+TEST(ReceivePath, CountsADmaFaultWhenBuffersHaveNoSize) {
+  Nic nic(traffic({make_frame(60)}), {}, Drive::stepped);
+  Port port(nic, {});
+  nic.write(ixgbe::SRRCTL.offset(), ixgbe::SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER | ixgbe::SRRCTL_DROP_EN);
+  port.start_receiving();
+  EXPECT_EQ(nic.step(1), 1u);
+  EXPECT_EQ(nic.counts().dma_faults, 1u);
+}
+
 TEST(ReceivePath, StopsDmaWithoutBusMaster) {
   Nic nic(traffic({make_frame(60)}), {}, Drive::stepped);
   Port port(nic, {});
