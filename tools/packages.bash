@@ -1,7 +1,8 @@
 # The Debian 12 packages that ixcap needs, and how to install those that are missing. Sourced by tools/quickstart and
 # tests/run.
 
-build_packages=(g++ cmake ninja-build pkg-config libpcap-dev libfmt-dev libcli11-dev)
+# netbase: the names of ports and protocols, for filter expressions.
+build_packages=(g++ cmake ninja-build pkg-config libpcap-dev libfmt-dev libcli11-dev netbase)
 test_packages=(git libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev clang-format tcpdump tshark)
 
 # missing_packages PACKAGE...: those of them that are not installed, one a line.
