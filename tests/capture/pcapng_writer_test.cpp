@@ -14,10 +14,13 @@
 #include <ixcap/capture/ring.hpp>
 
 #include "tests/files.hpp"
+#include "tests/process.hpp"
 
 namespace ixcap::capture {
 namespace {
 
+using test::on_path;
+using test::output_of;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -44,20 +47,6 @@ struct Ring {
     reader.release();
   }
 };
-
-bool on_path(const std::string& program) {
-  return std::system(("command -v " + program + " >/dev/null").c_str()) == 0;
-}
-
-std::string output_of(const std::string& command) {
-  std::string output;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return output;
-  char chunk[4096];
-  for (std::size_t count = 0; (count = std::fread(chunk, 1, sizeof chunk, pipe)) > 0;) output.append(chunk, count);
-  EXPECT_EQ(::pclose(pipe), 0) << command << "\n" << output;
-  return output;
-}
 
 TEST(PcapngWriter, WritesWhatLibpcapReadsBack) {
   const std::uint32_t seed = std::random_device{}();

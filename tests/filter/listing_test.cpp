@@ -3,15 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <pcap/pcap.h>
-#include <stdio.h>
 
-#include <memory>
 #include <string>
 
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/listing.hpp>
 
 #include "tests/filter/samples.hpp"
+#include "tests/process.hpp"
 
 namespace ixcap::filter {
 namespace {
@@ -53,26 +52,16 @@ TEST(Listing, NamesTheCodeOfAnUnknownInstruction) {
   EXPECT_EQ(image({0x27, 0, 0, 0}, 12), "(012) unimp    0x27");
 }
 
-std::string output_of(const std::string& command) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-  std::string output;
-  char part[4096];
-  for (std::size_t size = 0; pipe && (size = fread(part, 1, sizeof part, pipe.get())) > 0;) output.append(part, size);
-  return output;
-}
-
 TEST(Listing, PrintsWhatTcpdumpPrints) {
-  if (output_of("tcpdump --version 2>&1").find("tcpdump version") == std::string::npos) {
-    GTEST_SKIP() << "tcpdump is not on PATH";
-  }
-  if (output_of("tcpdump --version 2>&1").find(pcap_lib_version()) == std::string::npos) {
+  if (!test::on_path("tcpdump")) GTEST_SKIP() << "tcpdump is not on PATH";
+  if (test::output_of("tcpdump --version").find(pcap_lib_version()) == std::string::npos) {
     GTEST_SKIP() << "tcpdump uses another libpcap";
   }
   for (const std::string_view expression : sample_expressions()) {
     if (expression.empty()) continue;
     const Program program = compile(expression);
     const auto tcpdump = [&](const std::string& flag) {
-      return output_of("tcpdump -y EN10MB " + flag + " -- '" + std::string(expression) + "' 2>/dev/null");
+      return test::output_of("tcpdump -y EN10MB " + flag + " -- '" + std::string(expression) + "' 2>/dev/null");
     };
     EXPECT_EQ(list(program, Listing::assembly), tcpdump("-d")) << expression;
     EXPECT_EQ(list(program, Listing::c), tcpdump("-dd")) << expression;

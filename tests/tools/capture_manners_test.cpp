@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "tests/process.hpp"
 #include "tests/tools/capture_files.hpp"
-#include "tests/tools/process.hpp"
 
 namespace ixcap::test {
 namespace {

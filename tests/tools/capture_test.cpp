@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
+#include "tests/process.hpp"
 #include "tests/tools/capture_files.hpp"
-#include "tests/tools/process.hpp"
 
 namespace ixcap::test {
 namespace {

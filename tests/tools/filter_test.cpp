@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/tools/process.hpp"
+#include "tests/process.hpp"
 
 namespace ixcap::test {
 namespace {

@@ -91,6 +91,11 @@ inline Result run(std::vector<std::string> words, const std::function<void()>& b
   return Process(std::move(words), before).wait();
 }
 
+/// All that a shell command prints, to standard output and standard error.
+inline std::string output_of(const std::string& command) {
+  return run({"sh", "-c", "(" + command + ") 2>&1"}).out;
+}
+
 /// Whether a program of that name can be run.
 inline bool on_path(const std::string& name) {
   return run({"sh", "-c", "command -v " + name}).status == 0;
