@@ -47,16 +47,13 @@ void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
   clock_.stamp(frames, FrameClock::now_ns(), times_ns.data());
   report_losses(times_ns[0]);
   std::uint64_t accepted = 0;
-  std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     if (match_sets[i] == 0) continue;
     ++accepted;
-    bytes += frames[i].wire_length;
     append(frames[i], times_ns[i], match_sets[i]);
   }
   producer_.publish();
   add(accepted_, accepted);
-  add(accepted_bytes_, bytes);
 }
 
 /// Calls `put` until it has found room in the ring, or the reader has given up.
@@ -93,7 +90,6 @@ ReceiveCounts ReceiveLoop::counts() const noexcept {
   ReceiveCounts counts;
   counts.polled = polled_.load(std::memory_order_relaxed);
   counts.accepted = accepted_.load(std::memory_order_relaxed);
-  counts.accepted_bytes = accepted_bytes_.load(std::memory_order_relaxed);
   return counts;
 }
 

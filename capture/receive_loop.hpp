@@ -23,9 +23,8 @@ namespace ixcap::capture {
 
 /// In frames, since the start.
 struct ReceiveCounts {
-  std::uint64_t polled = 0;          ///< taken from the queue
-  std::uint64_t accepted = 0;        ///< matched a filter; polled − accepted were filtered
-  std::uint64_t accepted_bytes = 0;  ///< of the accepted frames, on the wire, without FCS
+  std::uint64_t polled = 0;    ///< taken from the queue
+  std::uint64_t accepted = 0;  ///< matched a filter; polled − accepted were filtered
 };
 
 class ReceiveLoop {
@@ -66,7 +65,6 @@ class ReceiveLoop {
   // Written by run() only, once a batch; read by whoever asks. Relaxed: each is a count of its own.
   alignas(64) std::atomic<std::uint64_t> polled_ = 0;
   std::atomic<std::uint64_t> accepted_ = 0;
-  std::atomic<std::uint64_t> accepted_bytes_ = 0;
 
   // Written by others, seldom; read by run() once a batch.
   alignas(64) std::atomic<bool> finishing_ = false;

@@ -88,10 +88,11 @@ void Nic::write(std::uint32_t offset, std::uint32_t value) noexcept {
 
 /// What a write does beyond its own register.
 void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t value) noexcept {
+  // What a self-clearing bit starts is done before the write returns.
+  if (reg.access == ixgbe::Access::SC) registers_.set(reg, value & ~reg.special, index);
   if (&reg == &ixgbe::CTRL) {
     if ((value & (ixgbe::CTRL_RST | ixgbe::CTRL_LNK_RST)) != 0) device_reset();
-    const bool master = bus_master_ && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
-    registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
+    update_master_status();
   } else if (&reg == &ixgbe::EEC) {
     const std::uint32_t eec = registers_.get(reg) & ~ixgbe::EEC_GNT;
     registers_.set(reg, (eec & ixgbe::EEC_REQ) != 0 ? eec | ixgbe::EEC_GNT : eec);
@@ -102,12 +103,7 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
     registers_.set(reg, 0);
   } else if (&reg == &ixgbe::EIMC) {
     registers_.set(ixgbe::EIMS, registers_.get(ixgbe::EIMS) & ~value);
-  } else if (&reg == &ixgbe::AUTOC) {
-    registers_.set(reg, value & ~ixgbe::AUTOC_AN_RESTART);
-  } else if (&reg == &ixgbe::TXDCTL) {
-    registers_.set(reg, value & ~reg.special, index);
   } else if (&reg == &ixgbe::RXDCTL) {
-    registers_.set(reg, value & ~reg.special, index);
     receive_path_.flush_statistics();
     receive_path_.set_queue_enabled(index, (value & ixgbe::RXDCTL_ENABLE) != 0);
   }
@@ -124,7 +120,13 @@ void Nic::device_reset() noexcept {
   receive_path_.reset();
   registers_.set(ixgbe::RAL, mac_low);
   registers_.set(ixgbe::RAH, mac_high);
-  registers_.set(ixgbe::STATUS, bus_master_ ? ixgbe::STATUS_GIO : 0);
+  update_master_status();
+}
+
+/// STATUS tells whether the NIC may access memory: the bus master bit is on, and CTRL.GIO_DIS off.
+void Nic::update_master_status() noexcept {
+  const bool master = bus_master_ && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
+  registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
 }
 
 bool Nic::link_up() const noexcept {
@@ -144,8 +146,7 @@ pci::Doorbell Nic::doorbell(std::uint32_t offset) {
 void Nic::enable_bus_master(bool enable) {
   const ControlLock lock(*this);
   bus_master_ = enable;
-  const bool master = enable && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
-  registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
+  update_master_status();
 }
 
 std::uint64_t Nic::map_dma(const pci::Pages& pages) {

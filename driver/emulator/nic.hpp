@@ -70,6 +70,7 @@ class Nic final : public pci::Device {
   bool fetch() noexcept;
   bool link_up() const noexcept;
   void device_reset() noexcept;
+  void update_master_status() noexcept;
   void after_write(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) noexcept;
   void read_nvm() noexcept;
 

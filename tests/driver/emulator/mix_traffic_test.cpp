@@ -18,6 +18,8 @@
 #include <ixcap/driver/emulator/mix_traffic.hpp>
 #include <ixcap/driver/frame.hpp>
 
+#include "tests/process.hpp"
+
 namespace ixcap::emulator {
 namespace {
 
@@ -230,7 +232,7 @@ TEST(MixTraffic, HasRightLengthsAndChecksums) {
 }
 
 TEST(MixTraffic, DissectsCleanlyInWireshark) {
-  if (std::system("tshark --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "tshark is not installed";
+  if (!test::on_path("tshark")) GTEST_SKIP() << "tshark is not installed";
   const std::filesystem::path path =
       std::filesystem::path(::testing::TempDir()) / ("ixcap_mix_" + std::to_string(::getpid()) + ".pcap");
   for (const char* const options : {"", "size=64", "size=81", "size=1518"}) {
