@@ -4,8 +4,8 @@
 ///
 ///     poll ≤ 64 frames ─► filter, one call ─► copy those that match into the ring ─► doorbell ─► publish
 ///
-/// A frame that no filter wants is never copied. When the ring has no room the loop waits for its reader; frames are
-/// then dropped, and counted, by the card.
+/// The filters may change between two batches. A frame that no filter wants is never copied. When the ring has no room
+/// the loop waits for its reader; frames are then dropped, and counted, by the card.
 ///
 /// The hot path is noexcept, allocates nothing, takes no lock and reads the clock once a batch.
 ///
@@ -13,11 +13,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include <ixcap/capture/frame_clock.hpp>
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
-#include <ixcap/filter/set.hpp>
+#include <ixcap/filter/live_set.hpp>
 
 namespace ixcap::capture {
 
@@ -29,10 +30,15 @@ struct ReceiveCounts {
 
 class ReceiveLoop {
  public:
-  /// All three are used until run() returns. Frames are cut to `snaplen` bytes as they are copied.
-  ReceiveLoop(ixgbe::RxQueue& queue, const filter::Set& filters, RingProducer& producer, std::uint32_t snaplen,
+  /// Queue and producer, and the set that `filters` reads, are used until run() returns. Frames are cut to `snaplen`
+  /// bytes as they are copied.
+  ReceiveLoop(ixgbe::RxQueue& queue, filter::LiveSet::Reader filters, RingProducer& producer, std::uint32_t snaplen,
               std::uint64_t link_bits_per_second) noexcept
-      : queue_(queue), filters_(filters), producer_(producer), snaplen_(snaplen), clock_(link_bits_per_second) {}
+      : queue_(queue),
+        filters_(std::move(filters)),
+        producer_(producer),
+        snaplen_(snaplen),
+        clock_(link_bits_per_second) {}
 
   /// Receives until finish(), and then until the queue is empty; closes the ring.
   void run() noexcept;
@@ -56,7 +62,7 @@ class ReceiveLoop {
   void until_room(Put put) noexcept;
 
   ixgbe::RxQueue& queue_;
-  const filter::Set& filters_;
+  filter::LiveSet::Reader filters_;
   RingProducer& producer_;
   std::uint32_t snaplen_;
   FrameClock clock_;

@@ -2,6 +2,7 @@
 
 #include <ixcap/capture/session.hpp>
 #include <ixcap/filter/expression.hpp>
+#include <ixcap/filter/vlan_aware.hpp>
 
 namespace ixcap::capture {
 namespace {
@@ -14,24 +15,23 @@ SessionOptions completed(SessionOptions options) {
   return options;
 }
 
-filter::Set compiled(const std::string& expression) {
-  if (expression.empty()) return {};
-  const filter::Program programs[] = {filter::compile(expression)};
-  return filter::Set(programs);
+filter::Program compiled(const SessionOptions& options) {
+  if (options.expression.empty()) return filter::Program::returning(1);
+  return options.vlan_aware ? filter::compile_vlan_aware(options.expression) : filter::compile(options.expression);
 }
 
 }  // namespace
 
 Session::Session(SessionOptions options)
     : options_(completed(std::move(options))),
-      filters_(compiled(options_.expression)),
+      filters_({{compiled(options_)}}),
       interface_(options_.interface),
       port_(interface_.device(), {options_.descriptors}),
       link_(port_.wait_for_link(options_.link_patience)),
       memory_({.size_bytes = options_.ring_bytes, .populate = true}),
       producer_(memory_),
       reader_(memory_),
-      loop_(port_.queue(), filters_, producer_, options_.snaplen, link_.bits_per_second) {}
+      loop_(port_.queue(), filters_.reader(), producer_, options_.snaplen, link_.bits_per_second) {}
 
 Session::~Session() {
   abandon();
@@ -117,7 +117,7 @@ DropLedger Session::ledger() const {
   ledger.missed = card.missed;
   ledger.no_descriptor = {card.queue[port_.queue().index()].no_descriptor};
   ledger.malformed = malformed;
-  ledger.filtered = received.polled - received.accepted;
+  ledger.filtered = minus(received.polled, received.accepted);  // a batch may have ended between the two
   ledger.delivered = delivered;
   ledger.left_unread = minus(received.accepted, delivered);
   ledger.in_descriptors = minus(card.all_queues().packets, received.polled + malformed);

@@ -14,8 +14,10 @@
 /// statistics every 20 ms and ends the capture when the interface does (a replayed file is over). After stop(), or such
 /// an end, the reader still gets everything that was received, then RingState::ended.
 ///
+/// filters() changes what is captured while the session runs; no frame is lost by that.
+///
 /// Ownership: the Session owns device, driver, ring and threads; records belong to the ring until release().
-/// Threads: one reads; one, maybe another, calls the rest.
+/// Threads: one reads; one, maybe another, calls the rest; filters() belongs to any.
 /// Errors: ixcap::Error from the constructor, from start(), finish() and stop(), and for the end of the traffic from
 /// failure().
 
@@ -32,13 +34,14 @@
 #include <ixcap/capture/receive_loop.hpp>
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
-#include <ixcap/filter/set.hpp>
+#include <ixcap/filter/live_set.hpp>
 
 namespace ixcap::capture {
 
 struct SessionOptions {
   std::string interface = "emulator:mix";  ///< capture/interface.hpp
   std::string expression = {};             ///< pcap-filter(7); empty: every frame
+  bool vlan_aware = false;                 ///< the expression looks behind VLAN tags: filter/vlan_aware.hpp
   std::uint32_t snaplen = 262144;          ///< bytes kept of a frame; 0 means the same
   std::uint32_t descriptors = ixgbe::default_descriptors;
   std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two
@@ -100,6 +103,11 @@ class Session {
 
   SessionReader& reader() noexcept { return reader_; }
 
+  /// What is captured: bit i of a record's match set is the filter of that bit. The options' expression has bit 0, also
+  /// if it is empty and so stands for every frame. Without any filter nothing is captured. A change has come to the
+  /// receive loop when the call returns; records of before are still in the ring.
+  filter::LiveSet& filters() noexcept { return filters_; }
+
   /// Why the traffic, or the capture, ended early; empty while it goes on and after a regular end.
   std::optional<Error> failure() const;
 
@@ -116,7 +124,7 @@ class Session {
   void update_statistics();
 
   SessionOptions options_;
-  filter::Set filters_;
+  filter::LiveSet filters_;
   Interface interface_;
   ixgbe::Port port_;
   ixgbe::Link link_;

@@ -10,55 +10,19 @@
 #include <vector>
 
 #include <ixcap/filter/expression.hpp>
+#include <ixcap/filter/tokens.hpp>
 
 namespace ixcap::filter {
 namespace {
 
-struct Token {
-  std::size_t start;
-  std::size_t end;
-};
-
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
-}
-
-// Bytes of a multi-byte character belong to words, so that none is cut in two.
-bool is_in_word(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-' ||
-         c == ':' || (c & 0x80) != 0;
 }
 
 std::string one_line(std::string text) {
   std::ranges::replace_if(
       text, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; }, ' ');
   return text;
-}
-
-// Splits as libpcap's scanner does, as near as a caret needs. Words hold addresses (10.0.0.1, ::1, 0:1:2:3:4:5), except
-// between brackets, where a colon separates offset and size.
-std::vector<Token> tokens_of(std::string_view text) {
-  std::vector<Token> tokens;
-  bool in_brackets = false;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t start = at;
-    const char first = text[at++];
-    if (is_blank(first)) continue;
-    const std::string_view pair = text.substr(start, 2);
-    if (first == '\\' || (is_in_word(first) && !(in_brackets && first == ':'))) {
-      while (at < text.size() && is_in_word(text[at]) && !(in_brackets && text[at] == ':')) ++at;
-    } else if (pair == "&&" || pair == "||" || pair == "<<" || pair == ">>" || pair == ">=" || pair == "<=" ||
-               pair == "!=" || pair == "==") {
-      ++at;
-    }
-    if (first == '[') in_brackets = true;
-    if (first == ']') in_brackets = false;
-    tokens.push_back({start, at});
-  }
-  return tokens;
 }
 
 // libpcap's compiler for one snapshot length. Its parser is not re-entrant in every version, and what it looks names up

@@ -20,4 +20,8 @@ Program Program::verify(std::vector<Instruction> instructions) {
   return Program(std::move(instructions));
 }
 
+Program Program::returning(std::uint32_t value) {
+  return verify({{BPF_RET | BPF_K, 0, 0, value}});
+}
+
 }  // namespace ixcap::filter

@@ -37,6 +37,9 @@ class Program {
   /// Throws Error, naming the instruction and what is wrong with it, if the verifier refuses them.
   static Program verify(std::vector<Instruction> instructions);
 
+  /// One instruction: returns `value` for every frame, so 0 matches none and anything else matches all.
+  static Program returning(std::uint32_t value);
+
   /// Copied, never moved: what a move leaves behind would be a program without instructions, which is no program.
   Program(const Program&) = default;
   Program& operator=(const Program&) = default;

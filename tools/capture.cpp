@@ -39,6 +39,7 @@ struct CaptureOptions {
   bool quiet = false;
   bool verbose = false;
   bool unbuffered = false;
+  bool vlan_aware = false;
   bool accepted = false;  // flags that mean nothing to a file
   std::vector<std::string> words;
 };
@@ -65,6 +66,7 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
   refuse_to_overwrite_source(options);
   return {.interface = options.interface,
           .expression = fmt::format("{}", fmt::join(options.words, " ")),
+          .vlan_aware = options.vlan_aware,
           .snaplen = options.snaplen,
           .descriptors = options.descriptors,
           .ring_bytes = std::bit_ceil(std::size_t{options.ring_kib} * 1024)};
@@ -72,8 +74,10 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
 
 capture::pcapng::InterfaceDescription describe(capture::Session& session) {
   const pci::Identity& device = session.interface().device().identity();
+  const bool vlan_aware = session.options().vlan_aware && !session.options().expression.empty();
   return {.name = session.interface().name(),
-          .description = device.description + "; time stamps: host clock when polled, spread by wire time",
+          .description = device.description + "; time stamps: host clock when polled, spread by wire time" +
+                         (vlan_aware ? "; the filter looks behind VLAN tags" : ""),
           .mac = session.mac_address(),
           .speed_bits_per_second = session.link().bits_per_second,
           .filter = session.options().expression,
@@ -257,6 +261,7 @@ void add_capture_command(CLI::App& application, int& status) {
   command->add_flag("-v", options->verbose, "Print the drop ledger even when nothing was lost");
   command->add_flag("-U,--packet-buffered", options->unbuffered,
                     "Write packets out as they come, not when a buffer is full");
+  command->add_flag("--vlan-aware", options->vlan_aware, "The expression looks behind VLAN tags, at most two");
   command->add_flag("-n,-p,-e", options->accepted, "Accepted as tcpdump does; without effect on a file");
   command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none captures every packet");
   command->callback([options, &status] {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 
@@ -17,6 +18,7 @@ Examples:
   ixcap capture -i emulator:mix?count=100000 -w out.pcapng udp port 53
   ixcap capture -i emulator:trace.pcap -w - tcp | tshark -r -
   ixcap filter -d 'host 10.0.0.1 and tcp port 80'
+  ixcap filter -r trace.pcap -e 'tcp port 443' -e 'udp port 53'
 )";
 
 /// A first word that is no subcommand, said so; CLI11 would only say that one is missing.
@@ -34,6 +36,12 @@ int refuse(const CLI::App& application, const CLI::ParseError& error) {
   const std::string command = given.empty() ? "ixcap" : "ixcap " + given.front()->get_name();
   fmt::print(stderr, "ixcap: {}; see '{} --help'\n", error.what(), command);
   return 1;
+}
+
+/// Data that is still in the stdio buffer: whether it arrives is known only when it is written.
+void flush_data() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  throw ixcap::Error::from_errno("cannot write", "standard output", errno, "make room where it goes, and try again");
 }
 
 }  // namespace
@@ -54,6 +62,7 @@ int main(int argc, char** argv) {
   }
   try {
     application.parse(argc, argv);
+    flush_data();
   } catch (const CLI::Success& help) {
     return application.exit(help);
   } catch (const CLI::ParseError& error) {

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <memory>
+#include <thread>
+
 #include <ixcap/capture/session.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/filter/expression.hpp>
@@ -146,6 +150,68 @@ TEST(Session, CountsWhatAnAbandoningReaderLeaves) {
   EXPECT_EQ(ledger.delivered, 1u);
   EXPECT_GE(ledger.left_unread, 9'999u);
   EXPECT_EQ(ledger.lost(), 0u) << "nobody wanted them";
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, ChangesItsFiltersTenThousandTimesWithoutLosingOrDoublingAFrame) {
+  constexpr int swaps = 10'000;
+  const auto expected = emulator::open_traffic(emulator::parse_traffic("mix?seed=5"));
+  Session session({.interface = "emulator:mix?seed=5"});
+  const filter::Filter tcp = {filter::compile("tcp")};
+  const filter::Filter udp = {filter::compile("udp")};
+  const filter::Filter either[] = {{filter::compile("tcp or udp")}};
+  const filter::Set tcp_or_udp{std::span(either)};
+  const unsigned bit = session.filters().add(tcp);
+  ASSERT_EQ(bit, 1u);
+  session.start();
+  std::atomic<std::uint64_t> frames_read = 0;
+  std::jthread changing([&] {
+    while (frames_read < 1000) std::this_thread::yield();
+    for (int i = 0; i < swaps; ++i) session.filters().replace(bit, i % 2 == 0 ? udp : tcp);
+    session.filters().remove(bit);
+    session.finish();
+  });
+  std::uint64_t different = 0;
+  std::uint64_t misjudged = 0;
+  std::uint64_t judged = 0;
+  const Read read = read_all(session, [&](const Record& record) {
+    ++frames_read;
+    const emulator::WireFrame* frame = expected->next();
+    const bool same = record.captured_length == frame->captured_length &&
+                      std::equal(record.data(), record.data() + record.captured_length, frame->bytes);
+    different += same ? 0 : 1;
+    const Frame frames[] = {{record.data(), record.captured_length, record.wire_length}};
+    std::uint64_t possible[1];
+    tcp_or_udp.match(frames, possible);
+    misjudged += record.match_set == 1 || record.match_set == 1 + 2 * possible[0] ? 0 : 1;
+    judged += record.match_set == 3 ? 1 : 0;
+  });
+  EXPECT_EQ(different, 0u);
+  EXPECT_EQ(misjudged, 0u);
+  EXPECT_GT(judged, 0u);
+  EXPECT_GT(read.frames, 1000u);
+  EXPECT_EQ(read.frames, session.statistics().received.polled) << "bit 0 stayed and wants every frame";
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, CapturesNothingOnceItsLastFilterIsGone) {
+  Session session({.interface = "emulator:mix"});
+  EXPECT_EQ(session.filters().bits(), 1u);
+  session.filters().remove(0);
+  session.start();
+  const auto wait_for_more = [&] {
+    const std::uint64_t polled = session.statistics().received.polled;
+    while (session.statistics().received.polled < polled + 1000) std::this_thread::yield();
+  };
+  wait_for_more();
+  EXPECT_EQ(session.statistics().received.accepted, 0u);
+  const auto sessions = std::make_shared<filter::FlowSet>("sessions", filter::FlowKind::conversations, 1000);
+  EXPECT_EQ(session.filters().add({filter::compile("ip"), sessions, {.inside = false}}), 0u);
+  wait_for_more();
+  session.finish();
+  const Read read = read_all(session);
+  EXPECT_GT(read.frames, 0u);
+  EXPECT_GE(session.ledger().filtered, 1000u);
   expect_ledger_tells_the_truth(session);
 }
 

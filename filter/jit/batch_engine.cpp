@@ -1,0 +1,119 @@
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <optional>
+#include <utility>
+
+#include <ixcap/filter/graph.hpp>
+#include <ixcap/filter/graph_builder.hpp>
+#include <ixcap/filter/graph_optimizer.hpp>
+#include <ixcap/filter/jit/batch_compiler.hpp>
+#include <ixcap/filter/jit/batch_engine.hpp>
+#include <ixcap/filter/jit/single_compiler.hpp>
+
+namespace ixcap::filter {
+namespace {
+
+constexpr unsigned widest_field = 4;        // bytes, a lane
+constexpr std::size_t prefetch_ahead = 16;  // frames
+
+/// From a word a filter, with a bit a frame, to a match set a frame, with a bit a filter. `match_sets`: `frames` of
+/// them, a multiple of 4.
+[[gnu::target("avx2")]] void spread(std::span<const std::uint64_t> words, std::span<const std::uint64_t> bits,
+                                    std::size_t frames, std::uint64_t* match_sets) noexcept {
+  for (std::size_t first = 0; first < frames; first += 4) {
+    const __m256i frame_bits = _mm256_slli_epi64(_mm256_setr_epi64x(1, 2, 4, 8), static_cast<int>(first));
+    __m256i sets = _mm256_setzero_si256();
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      const __m256i word = _mm256_set1_epi64x(static_cast<std::int64_t>(words[i]));
+      const __m256i matched = _mm256_cmpeq_epi64(_mm256_and_si256(word, frame_bits), frame_bits);
+      const __m256i bit = _mm256_set1_epi64x(static_cast<std::int64_t>(bits[i]));
+      sets = _mm256_or_si256(sets, _mm256_and_si256(matched, bit));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(match_sets + first), sets);
+  }
+}
+
+template <typename Function>
+Function entry_of(const jit::Code& code) noexcept {
+  return reinterpret_cast<Function>(reinterpret_cast<std::uintptr_t>(code.memory->start()));
+}
+
+}  // namespace
+
+BatchEngine::BatchEngine(EngineKind kind, std::span<const Program> programs)
+    : scalar_(programs), lanes_(kind == EngineKind::avx512 ? 16 : 8) {
+  Graph graph;
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    add_program(graph, programs[i]);
+    bits_.push_back(std::uint64_t{1} << i);
+  }
+  optimize(graph, widest_field);
+  std::optional<jit::Code> single;
+  if (kind == EngineKind::avx2) single = jit::compile_single(graph);
+  is_single_ = single.has_value();
+  const jit::SimdLevel level = kind == EngineKind::avx512 ? jit::SimdLevel::avx512 : jit::SimdLevel::avx2;
+  code_ = std::make_unique<const jit::Code>(single ? std::move(*single) : jit::compile_batch(graph, level));
+}
+
+BatchEngine::~BatchEngine() = default;
+
+void BatchEngine::match(std::span<const Frame> frames, std::span<std::uint64_t> match_sets) const noexcept {
+  match_ahead(frames, match_sets, {});
+}
+
+void BatchEngine::match_ahead(std::span<const Frame> frames, std::span<std::uint64_t> match_sets,
+                              std::span<const Frame> next) const noexcept {
+  if (frames.empty()) return;
+  if (!code_->memory) return scalar_.match(frames, match_sets);
+  if (frames.size() % lanes_ == 0) return match_groups(frames, match_sets, next);
+
+  // Whole groups: frames of one byte, which may be read beyond it, stand for missing ones.
+  alignas(jit::longest_reach) static constexpr std::array<std::uint8_t, jit::longest_reach> nothing = {};
+  std::array<Frame, batch_size> padded;
+  std::array<std::uint64_t, batch_size> padded_sets;
+  const std::size_t count = (frames.size() + lanes_ - 1) / lanes_ * lanes_;
+  std::ranges::copy(frames, padded.begin());
+  std::fill_n(padded.begin() + static_cast<std::ptrdiff_t>(frames.size()), count - frames.size(),
+              Frame{nothing.data(), 1, 1});
+  match_groups({padded.data(), count}, padded_sets, {});
+  std::copy_n(padded_sets.begin(), frames.size(), match_sets.begin());
+}
+
+void BatchEngine::match_groups(std::span<const Frame> frames, std::span<std::uint64_t> match_sets,
+                               std::span<const Frame> next) const noexcept {
+  jit::LaneScratch scratch;
+  if (next.size() == batch_size) {
+    scratch.prefetch = next.data();
+    scratch.prefetch_end = next.data() + next.size();
+  } else {
+    scratch.prefetch = frames.data() + std::min(frames.size(), prefetch_ahead);
+    scratch.prefetch_end = frames.data() + frames.size();
+  }
+  if (is_single_) {
+    const auto entry = entry_of<jit::SingleFunction>(*code_);
+    std::uint64_t undecided = entry(frames.data(), frames.size(), match_sets.data(), &scratch);
+    for (; undecided != 0; undecided &= undecided - 1) {
+      const std::size_t frame = jit::frame_of_bit(static_cast<std::size_t>(std::countr_zero(undecided)));
+      match_sets[frame] = scalar_.match_one(frames[frame]);
+    }
+    return;
+  }
+  std::array<std::uint64_t, most_filters + 1> words;
+  entry_of<jit::BatchFunction> (*code_)(frames.data(), frames.size(), words.data(), &scratch);
+  spread(words, bits_, frames.size(), match_sets.data());
+  std::uint64_t undecided = words[bits_.size()];
+  if (frames.size() < batch_size) undecided &= (std::uint64_t{1} << frames.size()) - 1;
+  for (; undecided != 0; undecided &= undecided - 1) {
+    const auto frame = static_cast<std::size_t>(std::countr_zero(undecided));
+    match_sets[frame] = scalar_.match_one(frames[frame]);
+  }
+}
+
+NativeCode BatchEngine::native_code() const noexcept {
+  return code_->memory ? code_->view() : scalar_.native_code();
+}
+
+}  // namespace ixcap::filter

@@ -1,0 +1,133 @@
+#include <algorithm>
+#include <cassert>
+
+#include <ixcap/filter/jit/lane_plan.hpp>
+
+namespace ixcap::filter::jit {
+
+LanePlan::LanePlan(const Graph& graph) : graph_(graph), nodes_(graph.reachable(graph.roots())) {
+  for (const NodeId id : nodes_) {
+    const TestId test = graph.node(id).test;
+    if (!tests_.contains(test)) tests_.emplace(test, examine(graph.test(test)));
+  }
+  for (const ValueId base : assumed_bases_) wanted_.push_back({*graph_.header_length_at(base), 1});
+  choose_words();
+  choose_windows();
+}
+
+std::optional<std::uint32_t> LanePlan::assumed_offset(ValueId base, std::uint32_t offset, unsigned width) const {
+  std::uint64_t place = offset;
+  if (base != no_value) {
+    const auto header = graph_.header_length_at(base);
+    if (!header || *header + word_size > longest_reach) return {};
+    place += assumed_header_length;
+  }
+  if (place + std::max(width, word_size) > longest_reach) return {};
+  return static_cast<std::uint32_t>(place);
+}
+
+void LanePlan::assume(ValueId base, LaneTest& result) {
+  if (base == no_value) return;
+  if (std::ranges::find(result.assumed_bases, base) == result.assumed_bases.end()) result.assumed_bases.push_back(base);
+  if (std::ranges::find(assumed_bases_, base) == assumed_bases_.end()) assumed_bases_.push_back(base);
+}
+
+// Whether lanes can compute the value; if so, the loads that it takes.
+bool LanePlan::examine(ValueId id, std::vector<Bytes>& loads, LaneTest& result) {
+  const Value& value = graph_.value(id);
+  switch (value.kind) {
+    case ValueKind::constant:
+      return true;
+    case ValueKind::wire_length:
+      return true;
+    case ValueKind::load: {
+      const auto offset = assumed_offset(value.left, value.k, value.size);
+      if (!offset) return false;
+      assume(value.left, result);
+      loads.push_back({*offset, value.size});
+      return true;
+    }
+    case ValueKind::divide:
+    case ValueKind::modulo:
+      return false;
+    case ValueKind::shift_left:
+    case ValueKind::shift_right:
+      return graph_.value(value.right).kind == ValueKind::constant && examine(value.left, loads, result);
+    default:
+      return examine(value.left, loads, result) && examine(value.right, loads, result);
+  }
+}
+
+unsigned LanePlan::registers_for(ValueId id) const {
+  const Value& value = graph_.value(id);
+  if (value.kind == ValueKind::load || value.left == no_value) return 1;
+  return std::max(registers_for(value.left), registers_for(value.right) + 1);
+}
+
+LaneTest LanePlan::examine(const Test& test) {
+  LaneTest result;
+  if (test.kind == TestKind::field_equals || test.kind == TestKind::field_in) {
+    const auto offset = assumed_offset(test.field.base, test.field.offset, test.field.width);
+    if (!offset || test.field.width > word_size) return {};
+    wanted_.push_back({*offset, test.field.width});
+    assume(test.field.base, result);
+  } else if (test.kind == TestKind::length_covers) {
+    // Lanes compare signed numbers.
+    constexpr std::uint64_t longest = 0x7fffffff - assumed_header_length;
+    const auto header = graph_.header_length_at(test.left);
+    if (test.constant > longest || (test.left != no_value && (!header || *header + word_size > longest_reach)))
+      return {};
+    assume(test.left, result);
+  } else {
+    if (std::max(registers_for(test.left), registers_for(test.right) + 1) > value_registers) return {};
+    std::vector<Bytes> loads;
+    if (!examine(test.left, loads, result) || !examine(test.right, loads, result)) return {};
+    wanted_later_.insert(wanted_later_.end(), loads.begin(), loads.end());
+    uses_wire_length_ = true;
+  }
+  result.in_lanes = true;
+  return result;
+}
+
+void LanePlan::choose_words() {
+  std::vector<Bytes> all = wanted_;
+  all.insert(all.end(), wanted_later_.begin(), wanted_later_.end());
+  std::ranges::sort(all, {}, [](const Bytes& bytes) { return std::pair(bytes.offset, bytes.width); });
+  for (const Bytes& bytes : all) {
+    const bool has_word = std::ranges::any_of(words_, [&](std::uint32_t word) {
+      return word <= bytes.offset && bytes.offset + bytes.width <= word + word_size;
+    });
+    if (!has_word) words_.push_back(bytes.offset);
+  }
+  for (const Bytes& bytes : wanted_later_) kept_words_.push_back(word_with(bytes.offset, bytes.width));
+  std::ranges::sort(kept_words_);
+  kept_words_.erase(std::unique(kept_words_.begin(), kept_words_.end()), kept_words_.end());
+}
+
+std::uint32_t LanePlan::word_with(std::uint32_t offset, unsigned width) const {
+  return *std::ranges::find_if(
+      words_, [&](std::uint32_t word) { return word <= offset && offset + width <= word + word_size; });
+}
+
+// Words that are whole words apart share windows, which end with their last word: not to reach farther than needed.
+void LanePlan::choose_windows() {
+  std::vector<std::uint32_t> left = words_;
+  std::ranges::sort(left);
+  while (!left.empty()) {
+    const std::uint32_t first = left.front();
+    std::vector<std::uint32_t> members;
+    std::erase_if(left, [&](std::uint32_t word) {
+      const bool fits = (word - first) % word_size == 0 && word - first + word_size <= window_size;
+      if (fits) members.push_back(word);
+      return fits;
+    });
+    const std::uint32_t end = members.back() + word_size;
+    Window window = {end >= window_size ? end - window_size : first % word_size, {}};
+    for (const std::uint32_t word : members) window.used[(word - window.offset) / word_size] = true;
+    reach_ = std::max(reach_, window.offset + window_size);
+    windows_.push_back(window);
+  }
+  assert(reach_ <= longest_reach);  // copies of short frames are no longer
+}
+
+}  // namespace ixcap::filter::jit

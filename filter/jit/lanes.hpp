@@ -1,0 +1,79 @@
+#pragma once
+
+/// The vector operations that batch code consists of, for 8 lanes of AVX2 or 16 of AVX-512. Not part of the library's
+/// interface.
+///
+/// Comparisons leave their answer in answer_vector, all bits of a lane or none (AVX2), or in k1, a bit a lane
+/// (AVX-512). They spoil the vectors from answer_vector on and k5; the search in a table also rcx. k2 to k4 choose the
+/// 16-byte quarters of a row (prepare()).
+
+#include <cstdint>
+#include <span>
+
+#include <ixcap/filter/graph.hpp>
+#include <ixcap/filter/jit/assembler.hpp>
+
+namespace ixcap::filter::jit {
+
+enum class SimdLevel : std::uint8_t { avx2, avx512 };
+
+class Lanes {
+ public:
+  using Vector = Xbyak::Xmm;  // of the level's width
+
+  static constexpr int answer_vector = 12;
+
+  Lanes(Assembler& assembler, SimdLevel level) : as_(assembler), wide_(level == SimdLevel::avx512) {}
+
+  unsigned count() const noexcept { return wide_ ? 16 : 8; }
+  unsigned vector_size() const noexcept { return 4 * count(); }
+  Vector vector(int number) const { return {wide_ ? Xbyak::Operand::ZMM : Xbyak::Operand::YMM, number}; }
+
+  /// Sets k2 to k4.
+  void prepare();
+
+  /// The 16 bytes at `place` to the row's quarter, from 0; quarter 0 first, it clears the others.
+  void load_quarter(const Vector& row, unsigned quarter, const Xbyak::RegExp& place);
+
+  /// From the low and from the high row: in each quarter the words `first` and `second` of `low`, then of `high`.
+  void pick(const Vector& target, const Vector& low, const Vector& high, unsigned first, unsigned second) {
+    as_.vshufps(target, low, high, static_cast<std::uint8_t>(first | second << 2 | first << 4 | second << 6));
+  }
+
+  void load(const Vector& target, const Xbyak::Address& place);
+  void store(const Xbyak::Address& place, const Vector& source);
+  void broadcast(const Vector& target, std::uint32_t constant);
+  void smaller(const Vector& target, std::uint32_t constant);  // target = the smaller of both, unsigned
+  void swap_bytes(const Vector& target);
+  void mask(const Vector& target, const Vector& source, std::uint32_t constant);
+
+  /// target = left operation right; shifts by constants only.
+  void operate(ValueKind kind, const Vector& target, const Vector& left, const Vector& right);
+  void shift(ValueKind kind, const Vector& target, unsigned count);
+
+  /// The last comparison's answer as one bit a lane, lane 0 lowest.
+  void answer_to_eax();
+
+  /// Comparisons with constants, and of two vectors.
+  /// `is_masked`: the last comparison was of the same lanes under the same mask, so that is done.
+  void masked_equals(const Vector& lanes, std::uint32_t mask, std::uint32_t constant, bool is_masked = false);
+  void masked_in(const Vector& lanes, std::uint32_t mask, std::span<const std::uint64_t> constants, unsigned shift);
+  void greater_signed(const Vector& lanes, std::uint32_t constant);
+  void compare(TestKind kind, const Vector& left, const Vector& right);
+
+  /// Jumps if any lane has a length below `reach`, and either an address of which the low 12 bits are above
+  /// `last_offset`, or nothing at its address: length 0.
+  void jump_if_crossing(const Vector& addresses, std::uint32_t last_offset, const Vector& lengths, std::uint32_t reach,
+                        const Xbyak::Label& target);
+
+ private:
+  static constexpr int scratch = 13;  // to 15
+
+  Xbyak::Address pooled(std::uint32_t constant);
+  void invert(const Vector& mask);
+
+  Assembler& as_;
+  const bool wide_;
+};
+
+}  // namespace ixcap::filter::jit

@@ -1,0 +1,34 @@
+#pragma once
+
+/// Translates the graph of one small program into code for a batch of frames. Not part of the library's interface.
+///
+/// The usual case, made short: the answers of the tests stay vectors, nodes combine them group by group, and what comes
+/// out is written to the match sets at once. Frames of a group that all have the bytes which the program may ask for,
+/// nearly all groups, are not asked for their lengths; the others go through a second copy of the code, which is.
+
+#include <cstdint>
+#include <optional>
+
+#include <ixcap/driver/frame.hpp>
+#include <ixcap/filter/graph.hpp>
+#include <ixcap/filter/jit/assembler.hpp>
+#include <ixcap/filter/jit/batch_compiler.hpp>
+
+namespace ixcap::filter::jit {
+
+/// frames: `count` of them, 0 < count <= batch_size, a multiple of 8. Writes 1 to the match set of every frame that the
+/// program accepts, 0 to those of others. The result has a bit for each frame that lanes cannot decide; frames 0 to 7
+/// are bits 0 4 1 5 2 6 3 7, and so on by eights.
+using SingleFunction = std::uint64_t (*)(const Frame* frames, std::uint64_t count, std::uint64_t* match_sets,
+                                         LaneScratch* scratch) noexcept;
+
+/// The frame that a bit of the result is about.
+constexpr std::size_t frame_of_bit(std::size_t bit) noexcept {
+  return (bit & ~std::size_t{7}) | (bit & 3) << 1 | (bit >> 2 & 1);
+}
+
+/// The code of a SingleFunction for AVX2; nothing if the graph has more than one program, or is too large to gain by
+/// it. The graph is optimised with widest_field 4. The CPU need not have AVX2.
+std::optional<Code> compile_single(const Graph& graph);
+
+}  // namespace ixcap::filter::jit

@@ -1,0 +1,246 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include <ixcap/filter/describe.hpp>
+#include <ixcap/filter/jit/window_compiler.hpp>
+
+namespace ixcap::filter::jit {
+namespace {
+
+using namespace Xbyak::util;
+
+/// The group's frames with their bytes, or the beginning of them, where windows may be loaded. Called from native code.
+const Frame* copy_group(const Frame* group, LaneScratch* scratch, std::uint64_t lanes) noexcept {
+  for (std::size_t lane = 0; lane < lanes; ++lane) {
+    scratch->frames[lane] = group[lane];
+    if (group[lane].captured_length >= longest_reach) continue;
+    std::memset(scratch->bytes[lane].data(), 0, longest_reach);
+    if (group[lane].captured_length != 0) {
+      std::memcpy(scratch->bytes[lane].data(), group[lane].data, group[lane].captured_length);
+    }
+    scratch->frames[lane].data = scratch->bytes[lane].data();
+  }
+  return scratch->frames.data();
+}
+
+}  // namespace
+
+WindowCompiler::WindowCompiler(const Graph& graph, SimdLevel level, Order order)
+    : graph_(graph), plan_(graph), lanes_(as_, level), order_(order) {
+  for (const auto& [test, how] : plan_.tests()) {
+    if (how.in_lanes) slots_[test] = slots_used_++;
+  }
+  for (const ValueId base : plan_.assumed_bases()) assumption_slots_[base] = slots_used_++;
+}
+
+Xbyak::Address WindowCompiler::kept(std::size_t index) const {
+  return ptr[rsp + kept_at_ + index * lanes_.vector_size()];
+}
+
+unsigned WindowCompiler::frame_of(unsigned row, unsigned quarter) const {
+  return order_ == Order::natural ? row + 4 * quarter : row * lanes_.count() / 4 + quarter;
+}
+
+/// Words of the rows, as lanes in the frames' order; any pair in four operations.
+void WindowCompiler::transpose(unsigned first, unsigned second, int first_target, int second_target) {
+  const auto vector = [this](int number) { return lanes_.vector(number); };
+  lanes_.pick(vector(4), vector(0), vector(1), first, second);
+  lanes_.pick(vector(5), vector(2), vector(3), first, second);
+  lanes_.pick(vector(first_target), vector(4), vector(5), 0, 2);
+  if (second != first) lanes_.pick(vector(second_target), vector(4), vector(5), 1, 3);
+}
+
+void WindowCompiler::compile_lengths() {
+  as_.mark("addresses and lengths");
+  for (unsigned row = 0; row < 4; ++row) {
+    const Lanes::Vector target = lanes_.vector(static_cast<int>(row));
+    if (order_ == Order::loaded) {
+      lanes_.load(target, ptr[rbx + lanes_.vector_size() * row]);
+      continue;
+    }
+    for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
+      lanes_.load_quarter(target, quarter, rbx + 16 * frame_of(row, quarter));
+    }
+  }
+  transpose(0, offsetof(Frame, captured_length) / 4, address_vector, lengths_vector);
+  lanes_.smaller(lanes_.vector(lengths_vector), 0x7fffffff);
+  if (!plan_.uses_wire_length()) return;
+  const unsigned wire = offsetof(Frame, wire_length) / 4;
+  transpose(wire, wire, address_vector + 1, 0);
+  lanes_.store(kept(plan_.kept_words().size()), lanes_.vector(address_vector + 1));
+}
+
+void WindowCompiler::compile_prefetch() {
+  if (plan_.windows().empty()) return;
+  Xbyak::Label nothing_left;
+  const auto size = static_cast<std::uint32_t>(sizeof(Frame)) * lanes_.count();
+  as_.mark("first bytes of frames to come");
+  as_.mov(rcx, qword[rax + offsetof(LaneScratch, prefetch)]);
+  as_.cmp(rcx, qword[rax + offsetof(LaneScratch, prefetch_end)]);
+  as_.jae(nothing_left);
+  for (unsigned frame = 0; frame < lanes_.count(); ++frame) {
+    as_.mov(r8, qword[rcx + 16 * frame]);
+    as_.prefetcht0(ptr[r8]);
+  }
+  as_.add(rcx, size);
+  as_.mov(qword[rax + offsetof(LaneScratch, prefetch)], rcx);
+  as_.L(nothing_left);
+}
+
+void WindowCompiler::load_addresses() {
+  if (plan_.windows().empty()) return;
+  for (unsigned lane = 0; lane < 8; ++lane) {
+    as_.mov(Xbyak::Reg64(8 + static_cast<int>(lane)), qword[rbx + sizeof(Frame) * lane]);
+  }
+}
+
+void WindowCompiler::compile_windows() {
+  for (const Window& window : plan_.windows()) compile_window(window);
+}
+
+void WindowCompiler::compile_window(const Window& window) {
+  as_.mark(fmt::format("bytes {} to {}", window.offset, window.offset + window_size - 1));
+  for (unsigned row = 0; row < 4; ++row) {
+    for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
+      const unsigned frame = frame_of(row, quarter);
+      Xbyak::Reg64 address = rax;
+      if (frame < 8) {
+        address = Xbyak::Reg64(static_cast<int>(8 + frame));
+      } else {
+        as_.mov(rax, qword[rbx + 16 * frame]);
+      }
+      lanes_.load_quarter(lanes_.vector(static_cast<int>(row)), quarter, address + window.offset);
+    }
+  }
+  std::vector<unsigned> used;
+  for (unsigned i = 0; i < window.used.size(); ++i) {
+    if (window.used[i]) used.push_back(i);
+  }
+  constexpr int first_word_vector = 6;
+  for (std::size_t i = 0; i < used.size(); i += 2) {
+    const unsigned second = i + 1 < used.size() ? used[i + 1] : used[i];
+    const int target = first_word_vector + static_cast<int>(i);
+    transpose(used[i], second, target, target + 1);
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    compile_word(window.offset + word_size * used[i], lanes_.vector(first_word_vector + static_cast<int>(i)));
+  }
+}
+
+/// All that is asked about a word.
+void WindowCompiler::compile_word(std::uint32_t offset, const Lanes::Vector& lanes) {
+  const auto& kept_words = plan_.kept_words();
+  const auto place = std::ranges::find(kept_words, offset);
+  if (place != kept_words.end()) lanes_.store(kept(static_cast<std::size_t>(place - kept_words.begin())), lanes);
+  compile_fields(offset, lanes);
+  for (const auto& [base, slot] : assumption_slots_) {
+    const std::uint32_t at = *graph_.header_length_at(base);
+    if (plan_.word_with(at, 1) != offset) continue;
+    as_.mark(fmt::format("4*([{}]&0xf) = {}, as assumed", at, assumed_header_length));
+    const unsigned shift = 8 * (at - offset);
+    lanes_.masked_equals(lanes, 0xfu << shift, (assumed_header_length / 4) << shift);
+    keep_answer(slot);
+  }
+}
+
+void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& lanes) {
+  struct FieldTest {
+    TestId id;
+    std::size_t slot;
+    unsigned shift;
+    std::uint32_t mask;  // of the word
+  };
+  std::vector<FieldTest> tests;
+  for (const auto& [id, slot] : slots_) {
+    const Test& test = graph_.test(id);
+    if (test.kind != TestKind::field_equals && test.kind != TestKind::field_in) continue;
+    const std::uint32_t at = *plan_.assumed_offset(test.field.base, test.field.offset, test.field.width);
+    if (plan_.word_with(at, test.field.width) != offset) continue;
+    const unsigned shift = 8 * (at - offset);
+    tests.push_back({id, slot, shift, static_cast<std::uint32_t>(test.field.mask << shift)});
+  }
+  std::ranges::stable_sort(tests, {}, &FieldTest::mask);  // a mask is applied once for all that share it
+  std::uint32_t applied = 0;
+  for (const auto& [id, slot, shift, mask] : tests) {
+    const Test& test = graph_.test(id);
+    as_.mark(describe_with_origins(graph_, id));
+    if (test.kind == TestKind::field_in) {
+      lanes_.masked_in(lanes, mask, graph_.constants(test.set), shift);
+      applied = 0;
+    } else {
+      lanes_.masked_equals(lanes, mask, static_cast<std::uint32_t>(test.constant << shift), mask == applied);
+      applied = mask;
+    }
+    keep_answer(slot);
+  }
+}
+
+void WindowCompiler::compile_length_tests() {
+  for (const auto& [id, slot] : slots_) {
+    const Test& test = graph_.test(id);
+    if (test.kind != TestKind::length_covers) continue;
+    as_.mark(describe_with_origins(graph_, id));
+    const std::uint64_t needed = as_.bound(test.constant) + (test.left == no_value ? 0 : assumed_header_length);
+    lanes_.greater_signed(lanes_.vector(lengths_vector), static_cast<std::uint32_t>(needed - 1));
+    keep_answer(slot);
+  }
+}
+
+void WindowCompiler::compile_comparisons() {
+  for (const auto& [id, slot] : slots_) {
+    const Test& test = graph_.test(id);
+    if (test.left == no_value || test.right == no_value) continue;
+    as_.mark(describe_with_origins(graph_, id));
+    evaluate(test.left, 0);
+    evaluate(test.right, 1);
+    lanes_.compare(test.kind, lanes_.vector(0), lanes_.vector(1));
+    keep_answer(slot);
+  }
+}
+
+void WindowCompiler::evaluate(ValueId id, int number) {
+  const Value& value = graph_.value(id);
+  const Lanes::Vector target = lanes_.vector(number);
+  switch (value.kind) {
+    case ValueKind::constant:
+      return lanes_.broadcast(target, value.k);
+    case ValueKind::wire_length:
+      return lanes_.load(target, kept(plan_.kept_words().size()));
+    case ValueKind::load:
+      return evaluate_load(value, target);
+    case ValueKind::shift_left:
+    case ValueKind::shift_right:
+      evaluate(value.left, number);
+      return lanes_.shift(value.kind, target, graph_.value(value.right).k);
+    default:
+      evaluate(value.left, number);
+      evaluate(value.right, number + 1);
+      return lanes_.operate(value.kind, target, target, lanes_.vector(number + 1));
+  }
+}
+
+void WindowCompiler::evaluate_load(const Value& value, const Lanes::Vector& target) {
+  const std::uint32_t at = *plan_.assumed_offset(value.left, value.k, value.size);
+  const std::uint32_t word_offset = plan_.word_with(at, value.size);
+  const auto place = std::ranges::find(plan_.kept_words(), word_offset);
+  lanes_.load(target, kept(static_cast<std::size_t>(place - plan_.kept_words().begin())));
+  lanes_.swap_bytes(target);
+  const unsigned behind = 8 * (word_size - (at - word_offset) - value.size);
+  if (behind != 0) lanes_.shift(ValueKind::shift_right, target, behind);
+  if (at != word_offset) lanes_.mask(target, target, value.size == 1 ? 0xff : value.size == 2 ? 0xffff : 0xffffffff);
+}
+
+void WindowCompiler::compile_copies(const Xbyak::Address& scratch) {
+  as_.mark("copies of short frames at the end of a page");
+  as_.mov(rdi, rbx);
+  as_.mov(rsi, scratch);
+  as_.mov(edx, lanes_.count());
+  as_.call(as_.pooled64(reinterpret_cast<std::uint64_t>(&copy_group)));
+  as_.mov(rbx, rax);
+  lanes_.prepare();
+}
+
+}  // namespace ixcap::filter::jit
