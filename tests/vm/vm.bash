@@ -28,12 +28,15 @@ vm_is_prepared() {
   (cd "$vm_cache" && tail -n +2 stamp | sha256sum --check --status --strict)
 }
 
-# run_unpacked TREE PROGRAM ARGUMENT...: a program of an unpacked tree, with the tree's own loader and libraries.
-run_unpacked() {
+# exec_unpacked TREE PROGRAM ARGUMENT...: becomes a program of an unpacked tree, with the tree's own loader and libraries.
+exec_unpacked() {
   local tree=$1 program=$2
   shift 2
-  "$tree/loader" --library-path "$(library_path "$tree")" "$tree/$program" "$@"
+  exec "$tree/loader" --library-path "$(library_path "$tree")" "$tree/$program" "$@"
 }
+
+# run_unpacked TREE PROGRAM ARGUMENT...: runs it.
+run_unpacked() { (exec_unpacked "$@"); }
 
 # library_path TREE: the folders of its libraries.
 library_path() {
