@@ -55,6 +55,15 @@ at() { echo "at $1" >&3; }
 
 finish() { exit "$failed"; }
 
+# shown FILE COMMAND...: the command, with what it prints in the file and on the console.
+shown() {
+  local file=$1 status=0
+  shift
+  "$@" >"$file" 2>&1 || status=$?
+  cat "$file"
+  return "$status"
+}
+
 # within SECONDS COMMAND...: whether the command succeeds in this time; tries it four times a second.
 within() {
   local tries=$(($1 * 4))
