@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <limits>
@@ -40,6 +41,7 @@ Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
     : identity_{"emulator", ixgbe::intel_vendor_id, ixgbe::id_82599_sfp, "software Intel 82599"},
       config_(mac_address),
       receive_path_(registers_, dma_),
+      transmit_path_(registers_, dma_),
       traffic_(std::move(traffic)),
       rate_(rate) {
   device_reset();
@@ -63,6 +65,7 @@ std::uint32_t Nic::read_register(std::uint32_t offset) noexcept {
   const auto [reg, index] = registers_.locate(offset);
   if (reg == nullptr) return 0;
   receive_path_.flush_statistics();
+  transmit_path_.flush_statistics();
   if (reg == &ixgbe::LINKS) registers_.set(ixgbe::LINKS, link_up() ? links_link_up_10g : 0);
   if (reg == &ixgbe::EICS) return registers_.get(ixgbe::EICR);
   return registers_.read(offset);
@@ -98,6 +101,8 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
   } else if (&reg == &ixgbe::RXDCTL) {
     receive_path_.flush_statistics();
     receive_path_.set_queue_enabled(index, (value & ixgbe::RXDCTL_ENABLE) != 0);
+  } else if (&reg == &ixgbe::TXDCTL) {
+    transmit_path_.set_queue_enabled(index, (value & ixgbe::TXDCTL_ENABLE) != 0);
   }
 }
 
@@ -110,6 +115,7 @@ void Nic::read_nvm() noexcept {
 void Nic::device_reset() noexcept {
   registers_.reset();
   receive_path_.reset();
+  transmit_path_.reset();
   const auto byte = [](unsigned i) { return std::uint32_t{mac_address[i]} << (i % 4 * 8); };
   registers_.set(ixgbe::RAL, byte(0) | byte(1) | byte(2) | byte(3));
   registers_.set(ixgbe::RAH, byte(4) | byte(5) | ixgbe::RAH_AV);
@@ -129,9 +135,9 @@ bool Nic::link_up() const noexcept {
 
 pci::Doorbell Nic::doorbell(std::uint32_t offset) {
   const auto [reg, index] = registers_.locate(offset);
-  if (reg != &ixgbe::RDT) {
+  if (reg != &ixgbe::RDT && reg != &ixgbe::TDT) {
     throw Error(fmt::format("cannot give a doorbell at 0x{:05x} of", offset), identity_.address,
-                "it is not a tail register", "ask for RDT of a receive queue");
+                "it is not a tail register", "ask for RDT of a receive queue or TDT of a transmit queue");
   }
   return pci::Doorbell(registers_.doorbell(*reg, index));
 }
@@ -152,16 +158,60 @@ void Nic::unmap_dma(std::uint64_t io_address, const pci::Pages&) noexcept {
   dma_.unmap(io_address);
 }
 
+void Nic::connect(Wire* wire) {
+  const ControlLock lock(*this);
+  wire_ = wire != nullptr ? wire : &open_end_;
+}
+
 std::size_t Nic::step(std::size_t frames) {
   const ControlLock lock(*this);
-  return wire_open() ? play(frames, always) : 0;
+  const bool open = wire_open();
+  std::size_t received = open && !traffic_ended() ? play(frames, always) : 0;
+  received += take_from_wire(frames - received, open);
+  transmit();
+  return received;
+}
+
+bool Nic::may_access_memory() const noexcept {
+  return (registers_.get(ixgbe::STATUS) & ixgbe::STATUS_GIO) != 0;
+}
+
+bool Nic::looped_back() const noexcept {
+  return (registers_.get(ixgbe::HLREG0) & ixgbe::HLREG0_LPBK) != 0;
 }
 
 /// Whether frames come over the wire now. Looks at the registers again.
 bool Nic::wire_open() noexcept {
   receive_path_.refresh();
-  const bool master = (registers_.get(ixgbe::STATUS) & ixgbe::STATUS_GIO) != 0;
-  return receive_path_.listening() && master && link_up() && !traffic_ended();
+  return receive_path_.listening() && may_access_memory() && link_up() && !looped_back();
+}
+
+/// Takes at most `frames` frames from the wire's other end; where nobody listens they are lost. Answers how many.
+std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
+  std::size_t taken = 0;
+  for (; taken < frames; ++taken) {
+    const std::span<const std::uint8_t> frame = wire_->receive();
+    if (frame.empty()) break;
+    const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size(), WireFrame::longest));
+    if (open) receive_path_.receive({frame.data(), length, length});
+  }
+  if (taken != 0) receive_path_.write_back();
+  return taken;
+}
+
+/// Sends what the driver has given to the transmit queues; answers how many packets. Without a link it is thrown away:
+/// a driver that waits for its descriptors goes on.
+std::size_t Nic::transmit() noexcept {
+  if (!may_access_memory()) return 0;
+  if (!looped_back()) return transmit_path_.run(link_up() ? wire_ : nullptr);
+  const std::size_t packets = transmit_path_.run(&loopback_);
+  if (packets != 0) receive_path_.write_back();
+  return packets;
+}
+
+void Nic::Loopback::send(std::span<const std::uint8_t> frame) noexcept {
+  const auto length = static_cast<std::uint32_t>(frame.size());
+  if (receive_path_.listening()) receive_path_.receive({frame.data(), length, length});
 }
 
 /// Makes sure of a frame in on_wire_; false if the traffic is over.
@@ -196,7 +246,7 @@ void Nic::run(const std::stop_token& stop) {
   bool was_open = false;
   Idle idle;
   while (!stop.stop_requested()) {
-    std::size_t received = 0;
+    std::size_t moved = 0;  // frames received and packets sent
     if (!fetch_in_play_) fetch();
     {
       const std::scoped_lock lock(mutex_);
@@ -208,10 +258,12 @@ void Nic::run(const std::stop_token& stop) {
         now_ps = arrival_ps_;
       }
       was_open = open;
-      if (open) received = play(batch_size, now_ps);
+      if (open && !traffic_ended()) moved = play(batch_size, now_ps);
+      moved += take_from_wire(batch_size - moved, open);
+      moved += transmit();
     }
     while (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
-    if (received != 0) {
+    if (moved != 0) {
       idle.reset();
     } else {
       idle.wait();
@@ -229,6 +281,11 @@ WireCounts Nic::counts() const {
   WireCounts counts = receive_path_.counts();
   counts.zero_filled = zero_filled_;
   return counts;
+}
+
+TransmitCounts Nic::transmit_counts() const {
+  const ControlLock lock(*this);
+  return transmit_path_.counts();
 }
 
 }  // namespace ixcap::emulator

@@ -5,7 +5,8 @@
 ///
 ///     driver ──read/write──►  registers ─┐
 ///            ──doorbells───►  tail words ├─► receive path ──DMA──► the driver's rings and buffers
-///     Traffic ─────wire──────────────────┘
+///     Traffic ─────wire──────────────────┤
+///     Wire ◄──────────────────────────── └── transmit path ◄─DMA── the driver's rings and buffers
 ///
 /// Two ways to drive it: `threaded`, a thread of its own plays the wire from construction to destruction, as a card
 /// would; `stepped`, nothing moves except in step(), so that a test knows every moment.
@@ -35,6 +36,8 @@
 #include <ixcap/driver/emulator/receive_path.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
+#include <ixcap/driver/emulator/transmit_path.hpp>
+#include <ixcap/driver/emulator/wire.hpp>
 #include <ixcap/driver/pci/device.hpp>
 
 namespace ixcap::emulator {
@@ -70,8 +73,13 @@ class Nic final : public pci::Device, public PciFunction {
   void reset_function() noexcept override;
 
   /// Lets at most `frames` frames come over the wire now, whatever the rate says of time; answers how many came. With
-  /// Rate::as_fast_as_received it stops where descriptors run out; with a real rate such frames are dropped.
+  /// Rate::as_fast_as_received it stops where descriptors run out; with a real rate such frames are dropped. Then sends
+  /// what the driver has given to the transmit queues.
   std::size_t step(std::size_t frames);
+
+  /// Puts `wire` at the other end of the cable, beside the traffic; nullptr takes it off: what is sent then goes to
+  /// nobody. The wire is used no more once this returns.
+  void connect(Wire* wire);
 
   /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
   /// the descriptors of all frames are visible.
@@ -81,10 +89,33 @@ class Nic final : public pci::Device, public PciFunction {
   std::optional<Error> traffic_failure() const;
 
   WireCounts counts() const;
+  TransmitCounts transmit_counts() const;
 
  private:
+  /// HLREG0.LPBK: what is sent is received.
+  class Loopback final : public Wire {
+   public:
+    explicit Loopback(ReceivePath& receive_path) : receive_path_(receive_path) {}
+    void send(std::span<const std::uint8_t> frame) noexcept override;
+    std::span<const std::uint8_t> receive() noexcept override { return {}; }
+
+   private:
+    ReceivePath& receive_path_;
+  };
+
+  /// Nobody at the other end.
+  class OpenEnd final : public Wire {
+   public:
+    void send(std::span<const std::uint8_t>) noexcept override {}
+    std::span<const std::uint8_t> receive() noexcept override { return {}; }
+  };
+
   void run(const std::stop_token& stop);
+  bool may_access_memory() const noexcept;
+  bool looped_back() const noexcept;
   bool wire_open() noexcept;
+  std::size_t take_from_wire(std::size_t frames, bool open);
+  std::size_t transmit() noexcept;
   std::size_t play(std::size_t frames, std::uint64_t until_ps);
   bool fetch() noexcept;
   bool link_up() const noexcept;
@@ -124,6 +155,10 @@ class Nic final : public pci::Device, public PciFunction {
   InterruptSink* sink_ = nullptr;
   DmaMap dma_;
   ReceivePath receive_path_;
+  TransmitPath transmit_path_;
+  Loopback loopback_{receive_path_};
+  OpenEnd open_end_;
+  Wire* wire_ = &open_end_;
   std::unique_ptr<Traffic> traffic_;
   bool fetch_in_play_ = true;           ///< not from traffic that may wait: the lock would be held all that time
   const WireFrame* on_wire_ = nullptr;  ///< the frame that comes next; used by the wire's side only, as is exhausted_

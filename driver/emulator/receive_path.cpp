@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <bit>
 #include <cstring>
-#include <limits>
 
 #include <ixcap/driver/emulator/receive_path.hpp>
+#include <ixcap/driver/emulator/sticking_counter.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 
@@ -45,21 +44,6 @@ std::uint32_t big_endian_16(const std::uint8_t* bytes) noexcept {
 /// Distance from the head to the tail of a ring.
 std::uint32_t distance(std::uint32_t head, std::uint32_t tail, std::uint32_t size) noexcept {
   return tail >= head ? tail - head : tail + size - head;
-}
-
-void add_sticking(RegisterFile& registers, const Register& reg, std::uint64_t count, std::uint32_t index = 0) noexcept {
-  constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
-  registers.set(reg, static_cast<std::uint32_t>(std::min(most, registers.get(reg, index) + count)), index);
-}
-
-/// Octet counters are 36 bits wide, in two registers.
-void add_sticking_wide(RegisterFile& registers, const Register& low, const Register& high, std::uint64_t count,
-                       std::uint32_t index = 0) noexcept {
-  constexpr std::uint64_t most = (std::uint64_t{1} << 36) - 1;
-  const std::uint64_t before = std::uint64_t{registers.get(high, index)} << 32 | registers.get(low, index);
-  const std::uint64_t after = std::min(most, before + count);
-  registers.set(low, static_cast<std::uint32_t>(after), index);
-  registers.set(high, static_cast<std::uint32_t>(after >> 32), index);
 }
 
 }  // namespace
@@ -183,9 +167,7 @@ void ReceivePath::count_on_wire(const WireFrame& frame) noexcept {
   counts_.bytes += frame.wire_length;
   ++pending_.total_packets;
   pending_.total_bytes += length;
-  // PRC64 up to 64, then a bin for each power of two up to 1023, then the rest.
-  const auto bin = length <= 64 ? 0 : std::min<unsigned>(5, static_cast<unsigned>(std::bit_width(length)) - 6);
-  ++pending_.by_size[bin];
+  ++pending_.by_size[size_bin(length)];
   if (frame.captured_length >= address_bytes && is_multicast(frame.bytes)) {
     ++(is_broadcast(frame.bytes) ? pending_.broadcast : pending_.multicast);
   }

@@ -59,4 +59,52 @@ struct ReceiveDescriptor {
 static_assert(sizeof(ReceiveDescriptor) == 16);
 static_assert(offsetof(ReceiveDescriptor, status) == 8);
 
+/// The transmit descriptor (data sheet 7.2.3), of three kinds: legacy (DEXT off), context (no data: what the offloads
+/// of the frames after it need to know) and data.
+///
+///              legacy                           context                           data
+///   dw0, dw1   address of the buffer            IPLEN 8:0, MACLEN 15:9,           address of the buffer
+///                                               VLAN 31:16; dw1 unused
+///   command    length 15:0, CSO 23:16,          L4T 12:11, IPV4 10,               length 15:0,
+///              command bits                     DTYP, DEXT                        DTYP, command bits
+///   status     DD, CSS 15:8, VLAN 31:16         IDX, L4LEN 15:8, MSS 31:16        DD, IDX, IXSM, TXSM, PAYLEN 31:14
+struct TransmitDescriptor {
+  static constexpr std::uint32_t length_mask = 0xFFFF;
+  static constexpr std::uint32_t DTYP_mask = 0xFu << 20;
+  static constexpr std::uint32_t DTYP_context = 2u << 20;
+  static constexpr std::uint32_t DTYP_data = 3u << 20;
+  static constexpr std::uint32_t EOP = 1u << 24;   ///< last descriptor of its frame
+  static constexpr std::uint32_t IFCS = 1u << 25;  ///< append the FCS
+  static constexpr std::uint32_t IC = 1u << 26;    ///< legacy: insert a checksum at CSO, taken from CSS on
+  static constexpr std::uint32_t RS = 1u << 27;    ///< report when done
+  static constexpr std::uint32_t DEXT = 1u << 29;  ///< not legacy
+  static constexpr std::uint32_t VLE = 1u << 30;   ///< insert a VLAN tag
+  static constexpr std::uint32_t TSE = 1u << 31;   ///< data: cut into segments
+
+  static constexpr std::uint32_t DD = 1u << 0;
+  static constexpr unsigned IDX_shift = 4;
+  static constexpr std::uint32_t IXSM = 1u << 8;  ///< data: insert the IPv4 header checksum
+  static constexpr std::uint32_t TXSM = 1u << 9;  ///< data: insert the checksum of TCP, UDP or SCTP
+  static constexpr unsigned PAYLEN_shift = 14;
+
+  std::uint64_t address;
+  std::uint32_t command;
+  std::uint32_t status;
+
+  /// Hardware's side: a copy, so that a driver that changes the original meanwhile changes nothing here.
+  TransmitDescriptor load() const noexcept {
+    return {__atomic_load_n(&address, __ATOMIC_RELAXED), __atomic_load_n(&command, __ATOMIC_RELAXED),
+            __atomic_load_n(&status, __ATOMIC_RELAXED)};
+  }
+
+  /// Hardware's side. Release order: whoever sees DD may reuse the buffer.
+  void report_done(std::uint32_t kept_bits) noexcept { __atomic_store_n(&status, kept_bits | DD, __ATOMIC_RELEASE); }
+
+  /// Driver's side. Acquire order.
+  bool done() const noexcept { return (__atomic_load_n(&status, __ATOMIC_ACQUIRE) & DD) != 0; }
+};
+
+static_assert(sizeof(TransmitDescriptor) == 16);
+static_assert(offsetof(TransmitDescriptor, status) == 12);
+
 }  // namespace ixcap::ixgbe

@@ -41,9 +41,14 @@ struct Register {
   std::uint32_t reset;    ///< value after a device reset
   std::string_view section;
   std::string_view phrase;
+  std::uint32_t lower_count = 0;  ///< instances that follow `base`; 0: all of them
+  std::uint32_t upper_base = 0;   ///< offset of instance `lower_count` where there are two banks
 
   /// Offset of instance `index` in BAR0, bytes. index < count.
-  constexpr std::uint32_t offset(std::uint32_t index = 0) const noexcept { return base + index * stride; }
+  constexpr std::uint32_t offset(std::uint32_t index = 0) const noexcept {
+    return lower_count == 0 || index < lower_count ? base + index * stride
+                                                   : upper_base + (index - lower_count) * stride;
+  }
 };
 
 /// A second address of the first `count` instances of the register at `target`.
@@ -56,24 +61,32 @@ struct RegisterAlias {
 
 #define IXCAP_REGISTER(name, offset, stride, count, access, special, reset, section, phrase) \
   inline constexpr Register name{#name, offset, stride, count, Access::access, special, reset, section, phrase};
+#define IXCAP_REGISTER_BANKS(name, offset, lower, upper, stride, count, access, special, reset, section, phrase) \
+  inline constexpr Register name{#name, offset,  stride, count, Access::access, special,                         \
+                                 reset, section, phrase, lower, upper};
 #define IXCAP_REGISTER_ALIAS(name, offset, stride, count)
 #include <ixcap/driver/ixgbe/registers.inc>
 #undef IXCAP_REGISTER
+#undef IXCAP_REGISTER_BANKS
 #undef IXCAP_REGISTER_ALIAS
 
 inline constexpr auto register_table = std::to_array<const Register*>({
 #define IXCAP_REGISTER(name, offset, stride, count, access, special, reset, section, phrase) &name,
+#define IXCAP_REGISTER_BANKS(name, offset, lower, upper, stride, count, access, special, reset, section, phrase) &name,
 #define IXCAP_REGISTER_ALIAS(name, offset, stride, count)
 #include <ixcap/driver/ixgbe/registers.inc>
 #undef IXCAP_REGISTER
+#undef IXCAP_REGISTER_BANKS
 #undef IXCAP_REGISTER_ALIAS
 });
 
 inline constexpr auto register_aliases = std::to_array<RegisterAlias>({
 #define IXCAP_REGISTER(name, offset, stride, count, access, special, reset, section, phrase)
+#define IXCAP_REGISTER_BANKS(name, offset, lower, upper, stride, count, access, special, reset, section, phrase)
 #define IXCAP_REGISTER_ALIAS(name, offset, stride, count) {offset, stride, count, &name},
 #include <ixcap/driver/ixgbe/registers.inc>
 #undef IXCAP_REGISTER
+#undef IXCAP_REGISTER_BANKS
 #undef IXCAP_REGISTER_ALIAS
 });
 
@@ -104,8 +117,13 @@ constexpr TableFault check_table(std::span<const Register* const> table, std::sp
     for (auto other = std::next(entry); other != table.end(); ++other) {
       if (reg.name == (*other)->name) return TableFault::duplicate_name;
     }
-    if (const auto fault = detail::occupy(taken, reg.base, reg.stride, reg.count); fault != TableFault::none)
-      return fault;
+    const std::uint32_t lower = reg.lower_count == 0 ? reg.count : reg.lower_count;
+    if (lower > reg.count) return TableFault::empty;
+    const auto fault = detail::occupy(taken, reg.base, reg.stride, lower);
+    if (fault != TableFault::none) return fault;
+    if (reg.count == lower) continue;
+    const auto upper_fault = detail::occupy(taken, reg.upper_base, reg.stride, reg.count - lower);
+    if (upper_fault != TableFault::none) return upper_fault;
   }
   for (const RegisterAlias& alias : aliases) {
     if (alias.count > alias.target->count) return TableFault::outside;

@@ -47,6 +47,12 @@ std::string address(std::uint32_t base, std::uint32_t stride, std::uint32_t coun
   return hex(base, 5) + " + " + hex(stride, 2) + " n, n < " + std::to_string(count);
 }
 
+std::string address(const Register& reg) {
+  if (reg.lower_count == 0) return address(reg.base, reg.stride, reg.count);
+  return address(reg.base, reg.stride, reg.lower_count) + "; " + hex(reg.upper_base, 5) + " + " + hex(reg.stride, 2) +
+         " (n - " + std::to_string(reg.lower_count) + "), n < " + std::to_string(reg.count);
+}
+
 std::string page() {
   std::ostringstream text;
   text << "# Registers of the 82599 that ixcap knows\n\n"
@@ -57,7 +63,7 @@ std::string page() {
           "when done; RS set by reading. A mask beside it says which bits behave so, the others being RW.\n\n"
           "| register | offset | access | reset | section | |\n|---|---|---|---|---|---|\n";
   for (const Register* reg : register_table) {
-    text << "| " << reg->name << " | " << address(reg->base, reg->stride, reg->count) << " | " << name_of(reg->access);
+    text << "| " << reg->name << " | " << address(*reg) << " | " << name_of(reg->access);
     if (reg->access != Access::RW && reg->special != 0xFFFFFFFF) text << ' ' << hex(reg->special, 8);
     text << " | " << hex(reg->reset, 8) << " | " << reg->section << " | " << reg->phrase << " |\n";
   }

@@ -32,6 +32,15 @@ static_assert(check(std::array{at("A", register_space_bytes - 4, 4, 2)}) == Tabl
 static_assert(check(std::array{at("A", 0x0, 4, 0)}) == TableFault::empty);
 static_assert(check(std::array{at("A", 0x0, 0, 2)}) == TableFault::empty, "two instances at one address");
 
+constexpr Register in_banks(std::string_view name, std::uint32_t upper) {
+  return {name, 0x0, 8, 4, Access::RW, 0, 0, "8.2.3", "a register of this test", 2, upper};
+}
+static_assert(in_banks("A", 0x100).offset(1) == 0x8);
+static_assert(in_banks("A", 0x100).offset(2) == 0x100);
+static_assert(check(std::array{in_banks("A", 0x100), at("B", 0x10), at("C", 0x104)}) == TableFault::none);
+static_assert(check(std::array{in_banks("A", 0x100), at("B", 0x108)}) == TableFault::overlap);
+static_assert(check(std::array{in_banks("A", 0x8)}) == TableFault::overlap, "the banks themselves");
+
 constexpr Register target = at("A", 0x0, 4, 2);
 static_assert(check_table({}, std::array{RegisterAlias{0x100, 4, 2, &target}}) == TableFault::none);
 static_assert(check_table({}, std::array{RegisterAlias{0x100, 4, 3, &target}}) == TableFault::outside);
@@ -41,6 +50,8 @@ static_assert(check_table(table_of_target, std::array{RegisterAlias{0x4, 4, 2, &
 TEST(Registers, OffsetsFollowTheDataSheet) {
   EXPECT_EQ(RDT.offset(0), 0x01018u);
   EXPECT_EQ(RDT.offset(63), 0x01018u + 63 * 0x40);
+  EXPECT_EQ(RDT.offset(64), 0x0D018u);
+  EXPECT_EQ(RDT.offset(127), 0x0D018u + 63 * 0x40);
   EXPECT_EQ(RAH.offset(1), 0x0A20Cu);
   EXPECT_EQ(RXDCTL.name, "RXDCTL");
 }
