@@ -27,8 +27,10 @@
 #include <optional>
 #include <thread>
 
+#include <ixcap/driver/emulator/clock.hpp>
 #include <ixcap/driver/emulator/config_space.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/interrupts.hpp>
 #include <ixcap/driver/emulator/msix_table.hpp>
 #include <ixcap/driver/emulator/nvm.hpp>
 #include <ixcap/driver/emulator/pci_function.hpp>
@@ -72,6 +74,9 @@ class Nic final : public pci::Device, public PciFunction {
   /// Lets at most `frames` frames come over the wire now, whatever the rate says of time; answers how many came. With
   /// Rate::as_fast_as_received it stops where descriptors run out; with a real rate such frames are dropped.
   std::size_t step(std::size_t frames);
+
+  /// Lets time pass for a stepped NIC: interrupts that were throttled go out.
+  void advance_time(std::uint64_t nanoseconds) noexcept;
 
   /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
   /// the descriptors of all frames are visible.
@@ -121,7 +126,9 @@ class Nic final : public pci::Device, public PciFunction {
   RegisterFile registers_;
   ConfigSpace config_;
   MsixTable msix_table_;
-  InterruptSink* sink_ = nullptr;
+  SteadyClock machine_clock_;
+  SteppedClock stepped_clock_;
+  Interrupts interrupts_;
   DmaMap dma_;
   ReceivePath receive_path_;
   std::unique_ptr<Traffic> traffic_;
