@@ -18,7 +18,7 @@ namespace ixcap::emulator {
 namespace {
 
 using ixgbe::Register;
-using Clock = std::chrono::steady_clock;
+using WireClock = std::chrono::steady_clock;
 
 constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
 
@@ -30,8 +30,8 @@ constexpr unsigned links_link_up_10g = ixgbe::LINKS_UP | ixgbe::LINKS_SPEED_10G;
 /// A wire that falls further behind the clock than this stands still instead of catching up.
 constexpr std::uint64_t most_catch_up_ps = 1'000'000'000;
 
-std::uint64_t picoseconds_since(Clock::time_point start) {
-  const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
+std::uint64_t picoseconds_since(WireClock::time_point start) {
+  const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(WireClock::now() - start);
   return static_cast<std::uint64_t>(elapsed.count()) * 1000;
 }
 
@@ -40,6 +40,8 @@ std::uint64_t picoseconds_since(Clock::time_point start) {
 Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
     : identity_{"emulator", ixgbe::intel_vendor_id, ixgbe::id_82599_sfp, "software Intel 82599"},
       config_(mac_address),
+      interrupts_(registers_, config_, msix_table_,
+                  drive == Drive::stepped ? static_cast<const Clock&>(stepped_clock_) : machine_clock_),
       receive_path_(registers_, dma_),
       transmit_path_(registers_, dma_),
       traffic_(std::move(traffic)),
@@ -64,10 +66,10 @@ std::uint32_t Nic::read(std::uint32_t offset) noexcept {
 std::uint32_t Nic::read_register(std::uint32_t offset) noexcept {
   const auto [reg, index] = registers_.locate(offset);
   if (reg == nullptr) return 0;
+  if (Interrupts::keeps(*reg)) return interrupts_.read(*reg, index);
   receive_path_.flush_statistics();
   transmit_path_.flush_statistics();
   if (reg == &ixgbe::LINKS) registers_.set(ixgbe::LINKS, link_up() ? links_link_up_10g : 0);
-  if (reg == &ixgbe::EICS) return registers_.get(ixgbe::EICR);
   return registers_.read(offset);
 }
 
@@ -77,8 +79,14 @@ void Nic::write(std::uint32_t offset, std::uint32_t value) noexcept {
 }
 
 void Nic::write_register(std::uint32_t offset, std::uint32_t value) noexcept {
+  const auto [reg, index] = registers_.locate(offset);
+  if (reg == nullptr) return;
+  if (Interrupts::keeps(*reg)) {
+    interrupts_.write(*reg, index, value);
+    return;
+  }
   registers_.write(offset, value);
-  if (const auto [reg, index] = registers_.locate(offset); reg != nullptr) after_write(*reg, index, value);
+  after_write(*reg, index, value);
 }
 
 /// What a write does beyond its own register.
@@ -93,11 +101,12 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
     registers_.set(reg, (eec & ixgbe::EEC_REQ) != 0 ? eec | ixgbe::EEC_GNT : eec);
   } else if (&reg == &ixgbe::EERD) {
     if ((value & ixgbe::EERD_START) != 0) read_nvm();
-  } else if (&reg == &ixgbe::EICS) {
-    registers_.set(ixgbe::EICR, registers_.get(ixgbe::EICR) | value);
-    registers_.set(reg, 0);
-  } else if (&reg == &ixgbe::EIMC) {
-    registers_.set(ixgbe::EIMS, registers_.get(ixgbe::EIMS) & ~value);
+  } else if (&reg == &ixgbe::EITR) {
+    interrupts_.interval_written(index, value);
+  } else if (&reg == &ixgbe::EITR_HIGH) {
+    interrupts_.interval_written(index + ixgbe::EITR.count, value);
+  } else if (&reg == &ixgbe::GPIE || &reg == &ixgbe::IVAR_MISC) {
+    interrupts_.update();
   } else if (&reg == &ixgbe::RXDCTL) {
     receive_path_.flush_statistics();
     receive_path_.set_queue_enabled(index, (value & ixgbe::RXDCTL_ENABLE) != 0);
@@ -114,6 +123,7 @@ void Nic::read_nvm() noexcept {
 
 void Nic::device_reset() noexcept {
   registers_.reset();
+  interrupts_.reset();
   receive_path_.reset();
   transmit_path_.reset();
   const auto byte = [](unsigned i) { return std::uint32_t{mac_address[i]} << (i % 4 * 8); };
@@ -161,6 +171,12 @@ void Nic::unmap_dma(std::uint64_t io_address, const pci::Pages&) noexcept {
 void Nic::connect(Wire* wire) {
   const ControlLock lock(*this);
   wire_ = wire != nullptr ? wire : &open_end_;
+}
+
+void Nic::advance_time(std::uint64_t nanoseconds) noexcept {
+  const ControlLock lock(*this);
+  stepped_clock_.advance(nanoseconds);
+  interrupts_.expire();
 }
 
 std::size_t Nic::step(std::size_t frames) {
@@ -242,7 +258,7 @@ std::size_t Nic::play(std::size_t frames, std::uint64_t until_ps) {
 
 void Nic::run(const std::stop_token& stop) {
   const bool timed = rate_.unit != Rate::Unit::as_fast_as_received;
-  Clock::time_point start = Clock::now();
+  WireClock::time_point start = WireClock::now();
   bool was_open = false;
   Idle idle;
   while (!stop.stop_requested()) {
@@ -261,6 +277,7 @@ void Nic::run(const std::stop_token& stop) {
       if (open && !traffic_ended()) moved = play(batch_size, now_ps);
       moved += take_from_wire(batch_size - moved, open);
       moved += transmit();
+      interrupts_.expire();
     }
     while (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
     if (moved != 0) {

@@ -28,8 +28,10 @@
 #include <optional>
 #include <thread>
 
+#include <ixcap/driver/emulator/clock.hpp>
 #include <ixcap/driver/emulator/config_space.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/interrupts.hpp>
 #include <ixcap/driver/emulator/msix_table.hpp>
 #include <ixcap/driver/emulator/nvm.hpp>
 #include <ixcap/driver/emulator/pci_function.hpp>
@@ -80,6 +82,9 @@ class Nic final : public pci::Device, public PciFunction {
   /// Puts `wire` at the other end of the cable, beside the traffic; nullptr takes it off: what is sent then goes to
   /// nobody. The wire is used no more once this returns.
   void connect(Wire* wire);
+
+  /// Lets time pass for a stepped NIC: interrupts that were throttled go out.
+  void advance_time(std::uint64_t nanoseconds) noexcept;
 
   /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
   /// the descriptors of all frames are visible.
@@ -152,7 +157,9 @@ class Nic final : public pci::Device, public PciFunction {
   RegisterFile registers_;
   ConfigSpace config_;
   MsixTable msix_table_;
-  InterruptSink* sink_ = nullptr;
+  SteadyClock machine_clock_;
+  SteppedClock stepped_clock_;
+  Interrupts interrupts_;
   DmaMap dma_;
   ReceivePath receive_path_;
   TransmitPath transmit_path_;

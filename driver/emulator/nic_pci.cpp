@@ -29,6 +29,7 @@ void Nic::write_config(std::uint32_t offset, std::span<const std::uint8_t> bytes
   config_.write(offset, bytes);
   if (config_.take_reset_request()) power_on_reset();
   update_master_status();
+  interrupts_.update();
 }
 
 std::uint64_t Nic::bar_size(unsigned bar) const noexcept {
@@ -58,6 +59,7 @@ void Nic::write_bar(unsigned bar, std::uint64_t offset, unsigned size, std::uint
   if (!config_.memory_enabled()) return;
   if (bar == msix_bar) {
     msix_table_.write(offset, size, value);
+    interrupts_.update();
     return;
   }
   const auto place = static_cast<std::uint32_t>(offset);
@@ -72,7 +74,7 @@ std::uint32_t Nic::interrupt_vectors(InterruptKind kind) const noexcept {
 
 void Nic::set_interrupt_sink(InterruptSink* sink) noexcept {
   const ControlLock lock(*this);
-  sink_ = sink;
+  interrupts_.set_sink(sink);
 }
 
 bool Nic::add_dma_range(std::uint64_t io_address, std::uint64_t size, std::uint8_t* memory, bool readable,

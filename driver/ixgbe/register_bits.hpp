@@ -118,6 +118,22 @@ inline constexpr std::uint32_t LINKS_SPEED_10G = 3u << 28;
 inline constexpr std::uint32_t LINKS_SPEED_1G = 2u << 28;
 inline constexpr std::uint32_t LINKS_SPEED_100M = 1u << 28;
 
-inline constexpr std::uint32_t EICR_LSC = 1u << 20;  ///< link status change
+inline constexpr std::uint32_t EICR_LSC = 1u << 20;   ///< link status change
+inline constexpr std::uint32_t EICR_SDP1 = 1u << 25;  ///< pin SDP1
+inline constexpr std::uint32_t EICR_SDP2 = 1u << 26;  ///< pin SDP2: module plugged or unplugged
+inline constexpr std::uint32_t EICR_TCP_TIMER = 1u << 30;
+inline constexpr std::uint32_t EITR_INTERVAL_MASK = 0xFF8;
+inline constexpr unsigned EITR_INTERVAL_SHIFT = 3;
+inline constexpr unsigned EITR_unit_ns = 2000;  ///< of interval and counter, at 10 gigabits
+inline constexpr unsigned EITR_COUNTER_SHIFT = 21;
+inline constexpr std::uint32_t EITR_COUNTER_MASK = 0x7F;
+inline constexpr std::uint32_t EITR_CNT_WDIS = 1u << 31;  ///< the write leaves the counter alone
+inline constexpr std::uint32_t GPIE_SDP1_GPIEN = 1u << 1;
+inline constexpr std::uint32_t GPIE_SDP2_GPIEN = 1u << 2;
+inline constexpr std::uint32_t GPIE_MULTIPLE_MSIX = 1u << 4;  ///< causes have vectors of their own
+inline constexpr std::uint32_t GPIE_OCD = 1u << 5;            ///< reading EICR clears only bits 16 to 29
+inline constexpr std::uint32_t GPIE_EIAME = 1u << 30;         ///< EIAM acts as a message is sent, not on reading EICR
+inline constexpr std::uint32_t IVAR_VECTOR_MASK = 0x3F;
+inline constexpr std::uint32_t IVAR_VALID = 1u << 7;
 
 }  // namespace ixcap::ixgbe
