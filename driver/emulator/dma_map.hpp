@@ -2,51 +2,83 @@
 
 /// What the software NIC may touch of its host's memory: the ranges that were mapped for DMA, by I/O address.
 ///
-/// Everything the NIC reads or writes in memory goes through translate(), so an address that a driver never mapped is a
-/// counted fault and never an access.
+/// Everything the NIC reads or writes in memory goes through translate(), so an address that nobody mapped is a counted
+/// fault and never an access. Ranges are ordered, and hundreds of thousands of them are fine: a host with an IOMMU maps
+/// page by page.
 ///
 /// Threads: one at a time.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <map>
 
 namespace ixcap::emulator {
 
+/// What an access wants of a range; a range that does not allow it is as if it were not there.
+enum class DmaAccess : std::uint8_t { read = 1, write = 2, read_write = 3 };
+
 class DmaMap {
  public:
-  /// Maps `bytes` at `memory`; answers the I/O address of the first. I/O addresses differ from pointers on purpose and
-  /// are separated by unmapped gaps, so that a driver that confuses or overruns them is found out.
+  /// Maps `bytes` at `memory` at an I/O address of the map's choice, and answers it. I/O addresses differ from pointers
+  /// on purpose and are separated by unmapped gaps, so that a driver that confuses or overruns them is found out.
   std::uint64_t map(std::uint8_t* memory, std::size_t bytes);
+
+  /// Maps [io_address, io_address + bytes) to `memory`. Memory that is nullptr is a range that no access reaches.
+  /// False, and nothing changed, if the range is empty, wraps around or overlaps another.
+  bool add(std::uint64_t io_address, std::uint64_t bytes, std::uint8_t* memory, bool readable, bool writable);
 
   /// Ends a mapping made by map(). An address that is not one is ignored.
   void unmap(std::uint64_t io_address) noexcept;
 
-  /// The memory behind [io_address, io_address + bytes), or nullptr when not all of it is mapped in one piece.
-  std::uint8_t* translate(std::uint64_t io_address, std::size_t bytes) const noexcept {
-    if (last_ < ranges_.size() && ranges_[last_].covers(io_address, bytes)) [[likely]] {
-      return ranges_[last_].at(io_address);
+  /// Ends a mapping of exactly this place and size; false if there is none.
+  bool remove(std::uint64_t io_address, std::uint64_t bytes) noexcept;
+
+  /// The memory behind [io_address, io_address + bytes), or nullptr when not all of it is mapped in one range.
+  std::uint8_t* translate(std::uint64_t io_address, std::size_t bytes,
+                          DmaAccess access = DmaAccess::read_write) const noexcept {
+    const Range* range = last_;
+    if (!range->covers(io_address, bytes)) [[unlikely]] {
+      range = search(io_address, bytes);
     }
-    return search(io_address, bytes);
+    return range->allows(access) ? range->at(io_address) : nullptr;
   }
 
  private:
   struct Range {
-    std::uint64_t io_address;
-    std::size_t bytes;
-    std::uint8_t* memory;
+    std::uint64_t io_address = 0;
+    std::uint64_t bytes = 0;
+    std::uint8_t* memory = nullptr;
+    std::uint8_t allowed = 0;  ///< bits of DmaAccess
 
-    bool covers(std::uint64_t address, std::size_t length) const noexcept {
+    bool covers(std::uint64_t address, std::uint64_t length) const noexcept {
       const std::uint64_t offset = address - io_address;
       return offset < bytes && length <= bytes - offset;
+    }
+    bool allows(DmaAccess access) const noexcept {
+      const auto wanted = static_cast<std::uint8_t>(access);
+      return (allowed & wanted) == wanted;
     }
     std::uint8_t* at(std::uint64_t address) const noexcept { return memory + (address - io_address); }
   };
 
-  std::uint8_t* search(std::uint64_t io_address, std::size_t bytes) const noexcept;
+  /// Ranges that answered lately, by the page of the address: buffers that lie in ranges of their own are found again
+  /// without walking the tree.
+  static constexpr std::size_t recent_count = 1024;
+  static constexpr unsigned recent_page_shift = 12;
 
-  std::vector<Range> ranges_;
-  mutable std::size_t last_ = 0;  ///< the range that answered last: descriptors and buffers of a queue share one
+  static const Range nowhere;
+
+  const Range* search(std::uint64_t io_address, std::size_t bytes) const noexcept;
+  void forget(const Range& range) noexcept;
+
+  std::map<std::uint64_t, Range> ranges_;  ///< by I/O address; nodes stay where they are
+  mutable const Range* last_ = &nowhere;   ///< answered last: descriptors and buffers of a queue often share one
+  mutable std::array<const Range*, recent_count> recent_ = [] {
+    std::array<const Range*, recent_count> all{};
+    all.fill(&nowhere);
+    return all;
+  }();
   std::uint64_t next_io_address_ = std::uint64_t{1} << 32;
 };
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <limits>
 #include <utility>
@@ -21,8 +22,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
 
 // 02: locally administered. Loaded into RAL[0]/RAH[0] at every reset.
-constexpr std::uint32_t mac_low = 0x78630002;
-constexpr std::uint32_t mac_high = 0x00002599 | ixgbe::RAH_AV;
+constexpr std::array<std::uint8_t, 6> mac_address{0x02, 0x00, 0x63, 0x78, 0x99, 0x25};
 
 constexpr unsigned links_link_up_10g = ixgbe::LINKS_UP | ixgbe::LINKS_SPEED_10G;
 
@@ -36,25 +36,9 @@ std::uint64_t picoseconds_since(Clock::time_point start) {
 
 }  // namespace
 
-class Nic::ControlLock {
- public:
-  explicit ControlLock(const Nic& nic) : nic_(nic) {
-    nic_.waiting_.fetch_add(1, std::memory_order_relaxed);  // a hint: the mutex orders everything else
-    nic_.mutex_.lock();
-  }
-  ~ControlLock() {
-    nic_.mutex_.unlock();
-    nic_.waiting_.fetch_sub(1, std::memory_order_relaxed);
-  }
-  ControlLock(const ControlLock&) = delete;
-  ControlLock& operator=(const ControlLock&) = delete;
-
- private:
-  const Nic& nic_;
-};
-
 Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
     : identity_{"emulator", ixgbe::intel_vendor_id, ixgbe::id_82599_sfp, "software Intel 82599"},
+      config_(mac_address),
       receive_path_(registers_, dma_),
       traffic_(std::move(traffic)),
       rate_(rate) {
@@ -72,6 +56,10 @@ Nic::~Nic() {
 
 std::uint32_t Nic::read(std::uint32_t offset) noexcept {
   const ControlLock lock(*this);
+  return read_register(offset);
+}
+
+std::uint32_t Nic::read_register(std::uint32_t offset) noexcept {
   const auto [reg, index] = registers_.locate(offset);
   if (reg == nullptr) return 0;
   receive_path_.flush_statistics();
@@ -82,6 +70,10 @@ std::uint32_t Nic::read(std::uint32_t offset) noexcept {
 
 void Nic::write(std::uint32_t offset, std::uint32_t value) noexcept {
   const ControlLock lock(*this);
+  write_register(offset, value);
+}
+
+void Nic::write_register(std::uint32_t offset, std::uint32_t value) noexcept {
   registers_.write(offset, value);
   if (const auto [reg, index] = registers_.locate(offset); reg != nullptr) after_write(*reg, index, value);
 }
@@ -118,14 +110,15 @@ void Nic::read_nvm() noexcept {
 void Nic::device_reset() noexcept {
   registers_.reset();
   receive_path_.reset();
-  registers_.set(ixgbe::RAL, mac_low);
-  registers_.set(ixgbe::RAH, mac_high);
+  const auto byte = [](unsigned i) { return std::uint32_t{mac_address[i]} << (i % 4 * 8); };
+  registers_.set(ixgbe::RAL, byte(0) | byte(1) | byte(2) | byte(3));
+  registers_.set(ixgbe::RAH, byte(4) | byte(5) | ixgbe::RAH_AV);
   update_master_status();
 }
 
 /// STATUS tells whether the NIC may access memory: the bus master bit is on, and CTRL.GIO_DIS off.
 void Nic::update_master_status() noexcept {
-  const bool master = bus_master_ && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
+  const bool master = config_.bus_master() && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
   registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
 }
 
@@ -145,7 +138,7 @@ pci::Doorbell Nic::doorbell(std::uint32_t offset) {
 
 void Nic::enable_bus_master(bool enable) {
   const ControlLock lock(*this);
-  bus_master_ = enable;
+  config_.set_bus_master(enable);
   update_master_status();
 }
 

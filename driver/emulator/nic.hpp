@@ -1,6 +1,7 @@
 #pragma once
 
-/// The software 82599: a pci::Device that behaves like the card, with traffic on its wire.
+/// The software 82599: a pci::Device that behaves like the card, with traffic on its wire. It is a PciFunction too, for
+/// a bus that carries it to somebody else's driver.
 ///
 ///     driver ──read/write──►  registers ─┐
 ///            ──doorbells───►  tail words ├─► receive path ──DMA──► the driver's rings and buffers
@@ -15,7 +16,8 @@
 /// wire stands still rather than catch up in a burst.
 ///
 /// Ownership: owns its traffic. Outlives the driver on it.
-/// Threads: as pci::Device; counts(), traffic_ended() and traffic_failure() from any thread; step() from one thread.
+/// Threads: as pci::Device and PciFunction; counts(), traffic_ended() and traffic_failure() from any thread; step()
+/// from one thread.
 
 #include <atomic>
 #include <cstddef>
@@ -25,8 +27,11 @@
 #include <optional>
 #include <thread>
 
+#include <ixcap/driver/emulator/config_space.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/msix_table.hpp>
 #include <ixcap/driver/emulator/nvm.hpp>
+#include <ixcap/driver/emulator/pci_function.hpp>
 #include <ixcap/driver/emulator/receive_path.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
@@ -36,7 +41,7 @@ namespace ixcap::emulator {
 
 enum class Drive { threaded, stepped };
 
-class Nic final : public pci::Device {
+class Nic final : public pci::Device, public PciFunction {
  public:
   /// `traffic` may be null: a wire on which nothing comes.
   Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive);
@@ -49,6 +54,20 @@ class Nic final : public pci::Device {
   void enable_bus_master(bool enable) override;
   std::uint64_t map_dma(const pci::Pages& pages) override;
   void unmap_dma(std::uint64_t io_address, const pci::Pages& pages) noexcept override;
+
+  // PciFunction: nic_pci.cpp. A BAR answers while the command register enables memory space, and reads as all ones
+  // otherwise; registers take 32-bit writes only, narrower ones are ignored.
+  void read_config(std::uint32_t offset, std::span<std::uint8_t> bytes) noexcept override;
+  void write_config(std::uint32_t offset, std::span<const std::uint8_t> bytes) noexcept override;
+  std::uint64_t bar_size(unsigned bar) const noexcept override;
+  std::uint64_t read_bar(unsigned bar, std::uint64_t offset, unsigned size) noexcept override;
+  void write_bar(unsigned bar, std::uint64_t offset, unsigned size, std::uint64_t value) noexcept override;
+  std::uint32_t interrupt_vectors(InterruptKind kind) const noexcept override;
+  void set_interrupt_sink(InterruptSink* sink) noexcept override;
+  bool add_dma_range(std::uint64_t io_address, std::uint64_t size, std::uint8_t* memory, bool readable,
+                     bool writable) override;
+  bool remove_dma_range(std::uint64_t io_address, std::uint64_t size) noexcept override;
+  void reset_function() noexcept override;
 
   /// Lets at most `frames` frames come over the wire now, whatever the rate says of time; answers how many came. With
   /// Rate::as_fast_as_received it stops where descriptors run out; with a real rate such frames are dropped.
@@ -69,19 +88,40 @@ class Nic final : public pci::Device {
   std::size_t play(std::size_t frames, std::uint64_t until_ps);
   bool fetch() noexcept;
   bool link_up() const noexcept;
+  std::uint32_t read_register(std::uint32_t offset) noexcept;
+  void write_register(std::uint32_t offset, std::uint32_t value) noexcept;
   void device_reset() noexcept;
+  void power_on_reset() noexcept;
   void update_master_status() noexcept;
   void after_write(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) noexcept;
   void read_nvm() noexcept;
 
   /// Taken by the driver's control accesses; the wire's thread steps aside between two batches while any wait.
-  class ControlLock;
+  class ControlLock {
+   public:
+    explicit ControlLock(const Nic& nic) : nic_(nic) {
+      nic_.waiting_.fetch_add(1, std::memory_order_relaxed);  // a hint: the mutex orders everything else
+      nic_.mutex_.lock();
+    }
+    ~ControlLock() {
+      nic_.mutex_.unlock();
+      nic_.waiting_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    ControlLock(const ControlLock&) = delete;
+    ControlLock& operator=(const ControlLock&) = delete;
+
+   private:
+    const Nic& nic_;
+  };
 
   pci::Identity identity_;
   Nvm nvm_;
   mutable std::mutex mutex_;  ///< guards all below but the atomics
   mutable std::atomic<int> waiting_ = 0;
   RegisterFile registers_;
+  ConfigSpace config_;
+  MsixTable msix_table_;
+  InterruptSink* sink_ = nullptr;
   DmaMap dma_;
   ReceivePath receive_path_;
   std::unique_ptr<Traffic> traffic_;
@@ -91,7 +131,6 @@ class Nic final : public pci::Device {
   std::uint64_t zero_filled_ = 0;
   Rate rate_;
   std::uint64_t arrival_ps_ = 0;  ///< when on_wire_ arrives, in time since the wire started
-  bool bus_master_ = false;
   std::atomic<bool> ended_ = false;
   std::jthread thread_;  ///< last: stops before anything else goes
 };
