@@ -42,8 +42,8 @@ Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
       config_(mac_address),
       interrupts_(registers_, config_, msix_table_,
                   drive == Drive::stepped ? static_cast<const Clock&>(stepped_clock_) : machine_clock_),
-      receive_path_(registers_, dma_),
-      transmit_path_(registers_, dma_),
+      receive_path_(registers_, dma_, &queue_interrupts_),
+      transmit_path_(registers_, dma_, &queue_interrupts_),
       traffic_(std::move(traffic)),
       rate_(rate) {
   device_reset();

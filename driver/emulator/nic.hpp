@@ -109,6 +109,17 @@ class Nic final : public pci::Device, public PciFunction {
   };
 
   /// Nobody at the other end.
+  /// What the queues report becomes interrupts.
+  class QueueInterrupts final : public QueueEvents {
+   public:
+    explicit QueueInterrupts(Interrupts& interrupts) : interrupts_(interrupts) {}
+    void rx(std::uint32_t queue) noexcept override { interrupts_.raise_rx(queue); }
+    void tx(std::uint32_t queue) noexcept override { interrupts_.raise_tx(queue); }
+
+   private:
+    Interrupts& interrupts_;
+  };
+
   class OpenEnd final : public Wire {
    public:
     void send(std::span<const std::uint8_t>) noexcept override {}
@@ -160,6 +171,7 @@ class Nic final : public pci::Device, public PciFunction {
   SteadyClock machine_clock_;
   SteppedClock stepped_clock_;
   Interrupts interrupts_;
+  QueueInterrupts queue_interrupts_{interrupts_};
   DmaMap dma_;
   ReceivePath receive_path_;
   TransmitPath transmit_path_;

@@ -265,7 +265,10 @@ void ReceivePath::prefetch(const Queue& queue, std::uint32_t slot) const noexcep
 }
 
 void ReceivePath::write_back() noexcept {
-  write_back(queues_[only_queue]);
+  Queue& queue = queues_[only_queue];
+  const bool reported = !queue.filled.empty();
+  write_back(queue);
+  if (reported && events_ != nullptr) events_->rx(only_queue);
 }
 
 void ReceivePath::write_back(Queue& queue) noexcept {

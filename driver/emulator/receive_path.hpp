@@ -19,6 +19,7 @@
 
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/packet_buffer.hpp>
+#include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
@@ -42,7 +43,9 @@ struct WireCounts {
 
 class ReceivePath {
  public:
-  ReceivePath(RegisterFile& registers, const DmaMap& dma) : registers_(registers), dma_(dma) {}
+  /// `events` may be null.
+  ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr)
+      : registers_(registers), dma_(dma), events_(events) {}
 
   /// Looks at the registers again; to be called before the others after the driver may have changed something.
   void refresh() noexcept;
@@ -117,6 +120,7 @@ class ReceivePath {
 
   RegisterFile& registers_;
   const DmaMap& dma_;
+  QueueEvents* events_;
   bool listening_ = false;
   bool admit_all_ = false;  ///< promiscuous in every way: the usual case of a capture
   std::uint32_t longest_ = 0;
