@@ -205,13 +205,14 @@ bool Nic::wire_open() noexcept {
 /// Takes at most `frames` frames from the wire's other end; where nobody listens they are lost. Answers how many.
 std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
   std::size_t taken = 0;
+  if (open) receive_path_.drain_packet_buffer();
   for (; taken < frames; ++taken) {
     const std::span<const std::uint8_t> frame = wire_->receive();
     if (frame.empty()) break;
     const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size(), WireFrame::longest));
     if (open) receive_path_.receive({frame.data(), length, length});
   }
-  if (taken != 0) receive_path_.write_back();
+  receive_path_.write_back();
   return taken;
 }
 

@@ -56,31 +56,32 @@ void VfioUserServer::run(const std::stop_token& stop) {
     if (::poll(files.data(), files.size(), -1) < 0 || files[0].revents == 0) continue;
     pci::FileDescriptor connection(::accept4(listener_.number(), nullptr, nullptr, SOCK_CLOEXEC));
     if (connection.valid()) {
-      serve(std::move(connection), stop);
+      tell("a client has come");
+      const Status end = serve(std::move(connection), stop);
+      if (end != Status::stopped) tell(fmt::format("the client's session is over: {}", farewell(end)));
     } else if (errno == EMFILE || errno == ENFILE) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));  // the client waits for files to be closed
     }
   }
 }
 
-void VfioUserServer::serve(pci::FileDescriptor connection, const std::stop_token& stop) {
-  tell("a client has come");
+/// Answers a client until it is gone, or is to go, with everything of it; why it ended.
+Status VfioUserServer::serve(pci::FileDescriptor connection, const std::stop_token& stop) {
   VfioUserSocket socket(std::move(connection), wake_.number());
   VfioUserSession session(function_);
   pci::VfioUserMessage message;
   unsigned refusals = 0;
-  Status status = Status::done;
   Idle idle;
   while (!stop.stop_requested()) {
     SharedDoorbells& doorbells = session.doorbells();
-    status = socket.receive(message, !doorbells.active());
+    Status status = socket.receive(message, !doorbells.active());
     // Before a message, so that what was rung before it was sent is done before it, too.
     if (doorbells.forward()) idle.reset();
     if (status == Status::nothing) {
       idle.wait();
       continue;
     }
-    if (status != Status::done) break;
+    if (status != Status::done) return status;
     idle.reset();
     const auto next = session.handle(message);
     if (session.refusal().error != 0 && refusals++ < most_refusals_told) {
@@ -92,9 +93,9 @@ void VfioUserServer::serve(pci::FileDescriptor connection, const std::stop_token
       const std::span<const int> files(&file, file < 0 ? 0 : 1);
       status = socket.send(session.reply(), {}, files);
     }
-    if (status != Status::done) break;
+    if (status != Status::done) return status;
   }
-  if (status != Status::stopped) tell(fmt::format("the client's session is over: {}", farewell(status)));
+  return Status::stopped;
 }
 
 void VfioUserServer::tell(const std::string& sentence) const {

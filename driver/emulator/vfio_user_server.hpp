@@ -36,7 +36,7 @@ class VfioUserServer {
 
  private:
   void run(const std::stop_token& stop);
-  void serve(pci::FileDescriptor connection, const std::stop_token& stop);
+  pci::VfioUserSocket::Status serve(pci::FileDescriptor connection, const std::stop_token& stop);
   void tell(const std::string& sentence) const;
 
   PciFunction& function_;
