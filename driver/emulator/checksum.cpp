@@ -18,14 +18,19 @@ constexpr Table make_table(std::uint32_t reversed_polynomial) {
   return table;
 }
 
-constexpr Table table_of_castagnoli = make_table(0x82F63B78);
-constexpr Table table_of_ethernet = make_table(0xEDB88320);
+constexpr Table castagnoli = make_table(0x82F63B78);
+constexpr Table ethernet = make_table(0xEDB88320);
 
-std::uint32_t crc(const Table& table, std::span<const std::uint8_t> bytes, std::uint32_t zeros) noexcept {
-  std::uint32_t value = 0xFFFFFFFF;
-  for (const std::uint8_t byte : bytes) value = table[(value ^ byte) & 0xFF] ^ value >> 8;
-  for (; zeros > 0; --zeros) value = table[value & 0xFF] ^ value >> 8;
-  return ~value;
+constexpr std::uint32_t crc_start = 0xFFFFFFFF;
+
+std::uint32_t add_to_crc(std::uint32_t crc, const Table& table, std::span<const std::uint8_t> bytes) noexcept {
+  for (const std::uint8_t byte : bytes) crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8;
+  return crc;
+}
+
+std::uint32_t add_zeros_to_crc(std::uint32_t crc, const Table& table, std::uint32_t zeros) noexcept {
+  for (; zeros > 0; --zeros) crc = table[crc & 0xFF] ^ crc >> 8;
+  return crc;
 }
 
 std::uint16_t fold(std::uint64_t sum) noexcept {
@@ -64,11 +69,20 @@ std::uint16_t InternetSum::folded() const noexcept {
 }
 
 std::uint32_t crc32c(std::span<const std::uint8_t> bytes, std::uint32_t zeros) noexcept {
-  return crc(table_of_castagnoli, bytes, zeros);
+  return ~add_zeros_to_crc(add_to_crc(crc_start, castagnoli, bytes), castagnoli, zeros);
+}
+
+std::uint32_t sctp_checksum(std::span<const std::uint8_t> packet, std::uint32_t zeros) noexcept {
+  constexpr std::size_t offset = 8;
+  constexpr std::size_t length = 4;
+  std::uint32_t crc = add_to_crc(crc_start, castagnoli, packet.first(offset));
+  crc = add_zeros_to_crc(crc, castagnoli, length);
+  crc = add_to_crc(crc, castagnoli, packet.subspan(offset + length));
+  return ~add_zeros_to_crc(crc, castagnoli, zeros);
 }
 
 std::uint32_t frame_check_sequence(std::span<const std::uint8_t> bytes, std::uint32_t zeros) noexcept {
-  return crc(table_of_ethernet, bytes, zeros);
+  return ~add_zeros_to_crc(add_to_crc(crc_start, ethernet, bytes), ethernet, zeros);
 }
 
 }  // namespace ixcap::emulator

@@ -32,6 +32,9 @@ class InternetSum {
 /// CRC-32C of `bytes` followed by `zeros` zero bytes, as SCTP stores it (little-endian in the packet).
 std::uint32_t crc32c(std::span<const std::uint8_t> bytes, std::uint32_t zeros = 0) noexcept;
 
+/// The checksum that an SCTP packet should have: its CRC-32C with zeros in the checksum's own place. At least 12 bytes.
+std::uint32_t sctp_checksum(std::span<const std::uint8_t> packet, std::uint32_t zeros = 0) noexcept;
+
 /// The frame check sequence of `bytes` followed by `zeros` zero bytes, as it goes over the wire (little-endian).
 std::uint32_t frame_check_sequence(std::span<const std::uint8_t> bytes, std::uint32_t zeros = 0) noexcept;
 

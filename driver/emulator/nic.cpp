@@ -91,6 +91,7 @@ void Nic::write_register(std::uint32_t offset, std::uint32_t value) noexcept {
 
 /// What a write does beyond its own register.
 void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t value) noexcept {
+  if (&reg != &ixgbe::RDT && &reg != &ixgbe::TDT) receive_path_.invalidate();
   // What a self-clearing bit starts is done before the write returns.
   if (reg.access == ixgbe::Access::SC) registers_.set(reg, value & ~reg.special, index);
   if (&reg == &ixgbe::CTRL) {
@@ -204,15 +205,15 @@ bool Nic::wire_open() noexcept {
 
 /// Takes at most `frames` frames from the wire's other end; where nobody listens they are lost. Answers how many.
 std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
-  std::size_t taken = 0;
   if (open) receive_path_.drain_packet_buffer();
+  std::size_t taken = 0;
   for (; taken < frames; ++taken) {
     const std::span<const std::uint8_t> frame = wire_->receive();
     if (frame.empty()) break;
     const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size(), WireFrame::longest));
     if (open) receive_path_.receive({frame.data(), length, length});
   }
-  receive_path_.write_back();
+  if (open) receive_path_.write_back();
   return taken;
 }
 
@@ -221,8 +222,9 @@ std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
 std::size_t Nic::transmit() noexcept {
   if (!may_access_memory()) return 0;
   if (!looped_back()) return transmit_path_.run(link_up() ? wire_ : nullptr);
+  if (receive_path_.listening()) receive_path_.drain_packet_buffer();
   const std::size_t packets = transmit_path_.run(&loopback_);
-  if (packets != 0) receive_path_.write_back();
+  receive_path_.write_back();
   return packets;
 }
 
@@ -247,7 +249,7 @@ std::size_t Nic::play(std::size_t frames, std::uint64_t until_ps) {
   std::size_t received = 0;
   for (; received < frames; ++received) {
     if (!(fetch_in_play_ ? fetch() : on_wire_ != nullptr)) break;
-    if (timed ? arrival_ps_ > until_ps : !receive_path_.has_room(on_wire_->wire_length)) break;
+    if (timed ? arrival_ps_ > until_ps : !receive_path_.has_room(*on_wire_)) break;
     if (timed) arrival_ps_ += rate_.spacing_ps(on_wire_->wire_length);
     receive_path_.receive(*std::exchange(on_wire_, nullptr));
   }

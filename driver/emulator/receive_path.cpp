@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <ixcap/driver/emulator/checksum.hpp>
 #include <ixcap/driver/emulator/receive_path.hpp>
 #include <ixcap/driver/emulator/sticking_counter.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
@@ -18,8 +19,8 @@ constexpr std::uint32_t fcs_bytes = 4;
 constexpr std::uint32_t address_bytes = 6;
 constexpr std::uint32_t vlan_tag_bytes = 4;
 constexpr std::uint32_t ethertype_offset = 12;
-constexpr std::uint32_t longest_without_jumbo = 1518;  // with FCS; data sheet 8.2.3.22, HLREG0.JUMBOEN
-constexpr std::uint32_t ring_alignment = 128;
+constexpr std::uint32_t longest_without_jumbo = 1518;             // with FCS; data sheet 8.2.3.22, HLREG0.JUMBOEN
+constexpr std::uint32_t longest_stored = (1u << 16) + fcs_bytes;  // MAXFRS has 16 bits
 
 // How far ahead of the head the receive path asks for memory, in descriptors.
 constexpr std::uint32_t descriptors_ahead = 32;
@@ -37,89 +38,86 @@ bool is_multicast(const std::uint8_t* address) noexcept {
 bool is_broadcast(const std::uint8_t* address) noexcept {
   return std::all_of(address, address + address_bytes, [](std::uint8_t byte) { return byte == 0xFF; });
 }
-std::uint32_t big_endian_16(const std::uint8_t* bytes) noexcept {
-  return std::uint32_t{bytes[0]} << 8 | bytes[1];
-}
-
-/// Distance from the head to the tail of a ring.
-std::uint32_t distance(std::uint32_t head, std::uint32_t tail, std::uint32_t size) noexcept {
-  return tail >= head ? tail - head : tail + size - head;
-}
 
 }  // namespace
 
+ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events)
+    : registers_(registers), dma_(dma), events_(events), classifier_(registers), stored_(longest_stored) {
+  enabled_.reserve(queue_count);
+}
+
 void ReceivePath::reset() noexcept {
-  for (Queue& queue : queues_) queue = {};
+  for (ReceiveQueue& queue : queues_) queue = {};
+  enabled_.clear();
   counts_.missed += counts_.waiting;  // a reset throws them away
   counts_.waiting = 0;
   packet_buffer_.clear();
   pending_ = {};
+  stale_ = true;
 }
 
 void ReceivePath::refresh() noexcept {
+  for (const std::uint32_t index : enabled_) queues_[index].refresh(registers_, dma_, index);
+  listening_ = (registers_.get(ixgbe::RXCTRL) & ixgbe::RXCTRL_RXEN) != 0 && !enabled_.empty();
+  if (!stale_) return;
+  stale_ = false;
+  classifier_.refresh();
   const std::uint32_t fctrl = registers_.get(ixgbe::FCTRL);
   constexpr std::uint32_t promiscuous = ixgbe::FCTRL_UPE | ixgbe::FCTRL_MPE | ixgbe::FCTRL_BAM;
   admit_all_ = (fctrl & promiscuous) == promiscuous && (registers_.get(ixgbe::VLNCTRL) & ixgbe::VLNCTRL_VFE) == 0;
-  longest_ = (registers_.get(ixgbe::HLREG0) & ixgbe::HLREG0_JUMBOEN) != 0
-                 ? registers_.get(ixgbe::MAXFRS) >> ixgbe::MAXFRS_MFS_SHIFT
-                 : longest_without_jumbo;
-  if (queues_[only_queue].enabled) refresh_queue(only_queue);
-  listening_ = (registers_.get(ixgbe::RXCTRL) & ixgbe::RXCTRL_RXEN) != 0 && queues_[only_queue].enabled;
-}
-
-void ReceivePath::refresh_queue(std::uint32_t index) noexcept {
-  Queue& queue = queues_[index];
-  const std::uint64_t base =
-      std::uint64_t{registers_.get(ixgbe::RDBAH, index)} << 32 | registers_.get(ixgbe::RDBAL, index);
-  const std::uint32_t bytes = registers_.get(ixgbe::RDLEN, index);
-  const std::uint32_t srrctl = registers_.get(ixgbe::SRRCTL, index);
-  const std::uint32_t type = srrctl & ixgbe::SRRCTL_DESCTYPE_MASK;
-  const std::uint32_t buffer_kib = srrctl & ixgbe::SRRCTL_BSIZEPACKET_MASK;
-  queue.buffer_bytes = std::max(buffer_kib, 1u) * 1024;  // is divided by, even where there is no ring
-  queue.drop_enabled = (srrctl & ixgbe::SRRCTL_DROP_EN) != 0;
-  queue.size = bytes / std::uint32_t{sizeof(ReceiveDescriptor)};
-  const bool sound = base % ring_alignment == 0 && bytes % ring_alignment == 0 && bytes != 0 && buffer_kib != 0 &&
-                     type == ixgbe::SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER;
-  queue.ring = sound ? reinterpret_cast<ReceiveDescriptor*>(dma_.translate(base, bytes)) : nullptr;
-  queue.head = queue.head < queue.size ? queue.head : 0;
-  if (queue.filled.empty()) queue.write_back_from = queue.head;  // follows it out of a ring that became shorter
+  const std::uint32_t hlreg0 = registers_.get(ixgbe::HLREG0);
+  longest_ = (hlreg0 & ixgbe::HLREG0_JUMBOEN) != 0 ? registers_.get(ixgbe::MAXFRS) >> ixgbe::MAXFRS_MFS_SHIFT
+                                                   : longest_without_jumbo;
+  strip_fcs_ = (hlreg0 & ixgbe::HLREG0_RXCRCSTRP) != 0;
+  const ReceiveQueue& queue = queues_[plain_queue];
+  plain_ = classifier_.idle() && strip_fcs_ && queue.enabled && !queue.strip_vlan &&
+           queue.layout == ReceiveQueue::Layout::one_buffer;
 }
 
 void ReceivePath::set_queue_enabled(std::uint32_t index, bool enabled) noexcept {
-  Queue& queue = queues_[index];
+  ReceiveQueue& queue = queues_[index];
+  stale_ = true;
   if (enabled == queue.enabled) return;
-  queue.enabled = enabled;
-  if (!enabled) return;
-  queue.head = 0;
-  queue.tail = 0;
-  queue.write_back_from = 0;
-  queue.filled.reserve(most_filled);
+  if (!enabled) {
+    queue.enabled = false;
+    std::erase(enabled_, index);
+    return;
+  }
+  queue.start();
+  enabled_.push_back(index);
   registers_.set(ixgbe::RDH, 0, index);
 }
 
-/// Free descriptors of `queue`, looking at the tail register only if fewer than `wanted` are known.
-std::uint32_t ReceivePath::free_descriptors(Queue& queue, std::uint32_t wanted) noexcept {
-  const std::uint32_t known = distance(queue.head, queue.tail, queue.size);
-  if (known >= wanted) return known;
-  const std::uint32_t tail = registers_.load_doorbell(ixgbe::RDT, only_queue);
-  if (tail < queue.size) queue.tail = tail;  // a tail outside the ring is ignored
-  return distance(queue.head, queue.tail, queue.size);
+/// Whether `wanted` descriptors are free; a queue without a ring takes every frame as a fault.
+bool ReceivePath::has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept {
+  ReceiveQueue& queue = queues_[index];
+  return queue.ring == nullptr || queue.free_descriptors(registers_, index, wanted) >= wanted;
 }
 
-std::uint32_t ReceivePath::descriptors_for(const Queue& queue, std::uint32_t length) const noexcept {
-  return length <= queue.buffer_bytes ? 1 : (length + queue.buffer_bytes - 1) / queue.buffer_bytes;
+/// A tag comes on top of the longest frame allowed (data sheet 8.2.3.22.8).
+bool ReceivePath::too_long(const WireFrame& frame) const noexcept {
+  const std::uint32_t length = frame.wire_length + fcs_bytes;
+  if (length <= longest_) [[likely]]
+    return false;
+  const bool tagged =
+      frame.captured_length >= ethertype_offset + vlan_tag_bytes &&
+      load_big_16(frame.bytes + ethertype_offset) == (registers_.get(ixgbe::VLNCTRL) & ixgbe::VLNCTRL_VET_MASK);
+  return !tagged || length > longest_ + vlan_tag_bytes;
 }
 
-bool ReceivePath::has_room(std::uint32_t wire_length) noexcept {
-  Queue& queue = queues_[only_queue];
-  if (wire_length + fcs_bytes > longest_ || queue.ring == nullptr) return true;  // it will not get as far as the ring
-  const std::uint32_t needed = descriptors_for(queue, wire_length);
-  return packet_buffer_.empty() && free_descriptors(queue, needed) >= needed;
+bool ReceivePath::has_room(const WireFrame& frame) noexcept {
+  if (too_long(frame)) return true;  // it will not get as far as the ring
+  if (!packet_buffer_.empty()) return false;
+  if (plain_) [[likely]]
+    return has_descriptors(plain_queue, queues_[plain_queue].descriptors_for(frame.wire_length));
+  const ReceiveVerdict verdict = classifier_.classify(frame);
+  const ReceiveQueue& queue = queues_[verdict.queue];
+  return !queue.enabled || has_descriptors(verdict.queue, descriptors_for(queue, frame, verdict));
 }
 
 void ReceivePath::receive(const WireFrame& frame) {
   count_on_wire(frame);
-  if (frame.wire_length + fcs_bytes > longest_) {
+  if (too_long(frame)) {
     ++pending_.oversize;
     ++counts_.oversize;
     return;
@@ -131,12 +129,35 @@ void ReceivePath::receive(const WireFrame& frame) {
   }
   ++pending_.good_packets;
   pending_.good_bytes += frame.wire_length + fcs_bytes;
+  if (!plain_) return receive_classified(frame);
 
-  Queue& queue = queues_[only_queue];
-  const std::uint32_t needed = descriptors_for(queue, frame.wire_length);
-  if (packet_buffer_.empty() && (queue.ring == nullptr || free_descriptors(queue, needed) >= needed)) [[likely]] {
+  ReceiveQueue& queue = queues_[plain_queue];
+  const bool starved = !has_descriptors(plain_queue, queue.descriptors_for(frame.wire_length));
+  if (!starved && packet_buffer_.empty()) [[likely]] {
     deliver(queue, frame);
-  } else if (queue.drop_enabled) {
+  } else {
+    keep_or_drop(queue, frame, starved);
+  }
+}
+
+void ReceivePath::receive_classified(const WireFrame& frame) {
+  const ReceiveVerdict verdict = classifier_.classify(frame);
+  ReceiveQueue& queue = queues_[verdict.queue];
+  if (!queue.enabled) {
+    ++counts_.discarded;
+    return;
+  }
+  const bool starved = !has_descriptors(verdict.queue, descriptors_for(queue, frame, verdict));
+  if (!starved && packet_buffer_.empty()) {
+    deliver_classified(queue, frame, verdict);
+  } else {
+    keep_or_drop(queue, frame, starved);
+  }
+}
+
+/// A frame that finds no descriptors, or others waiting before it.
+void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved) {
+  if (starved && queue.drop_enabled) {
     ++queue.no_descriptor;
     ++counts_.no_descriptor;
   } else if (packet_buffer_.push({frame.bytes, frame.captured_length}, frame.wire_length,
@@ -148,15 +169,22 @@ void ReceivePath::receive(const WireFrame& frame) {
   }
 }
 
+/// One queue without descriptors holds up all that wait behind it, as on the card.
 void ReceivePath::drain_packet_buffer() {
-  Queue& queue = queues_[only_queue];
   while (!packet_buffer_.empty()) {
     const auto bytes = packet_buffer_.front();
     const auto length = static_cast<std::uint32_t>(bytes.size());
-    const std::uint32_t needed = descriptors_for(queue, length);
-    if (queue.ring != nullptr && free_descriptors(queue, needed) < needed) return;
+    const WireFrame frame{bytes.data(), length, length};
+    const ReceiveVerdict verdict = plain_ ? ReceiveVerdict{} : classifier_.classify(frame);
+    ReceiveQueue& queue = queues_[verdict.queue];
+    if (!queue.enabled) {
+      ++counts_.discarded;
+    } else if (has_descriptors(verdict.queue, descriptors_for(queue, frame, verdict))) {
+      plain_ ? deliver(queue, frame) : deliver_classified(queue, frame, verdict);
+    } else {
+      return;
+    }
     --counts_.waiting;
-    deliver(queue, {bytes.data(), length, length});
     packet_buffer_.pop();
   }
 }
@@ -191,8 +219,8 @@ bool ReceivePath::admitted(const WireFrame& frame) const noexcept {
 bool ReceivePath::vlan_admitted(const WireFrame& frame) const noexcept {
   const std::uint32_t vlnctrl = registers_.get(ixgbe::VLNCTRL);
   if ((vlnctrl & ixgbe::VLNCTRL_VFE) == 0 || frame.captured_length < ethertype_offset + vlan_tag_bytes) return true;
-  if (big_endian_16(frame.bytes + ethertype_offset) != (vlnctrl & ixgbe::VLNCTRL_VET_MASK)) return true;
-  const std::uint32_t vlan = big_endian_16(frame.bytes + ethertype_offset + 2) & 0xFFF;
+  if (load_big_16(frame.bytes + ethertype_offset) != (vlnctrl & ixgbe::VLNCTRL_VET_MASK)) return true;
+  const std::uint32_t vlan = load_big_16(frame.bytes + ethertype_offset + 2) & 0xFFFu;
   return (registers_.get(ixgbe::VFTA, vlan / 32) >> (vlan % 32) & 1) != 0;
 }
 
@@ -217,7 +245,7 @@ bool ReceivePath::is_own_address(const std::uint8_t* address) const noexcept {
   return false;
 }
 
-void ReceivePath::deliver(Queue& queue, const WireFrame& frame) noexcept {
+void ReceivePath::deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept {
   if (queue.ring == nullptr || !write_frame(queue, frame)) {
     ++counts_.dma_faults;
     return;
@@ -227,10 +255,59 @@ void ReceivePath::deliver(Queue& queue, const WireFrame& frame) noexcept {
   ++counts_.delivered;
 }
 
+void ReceivePath::deliver_classified(ReceiveQueue& queue, const WireFrame& frame,
+                                     const ReceiveVerdict& verdict) noexcept {
+  const WireFrame stored = as_stored(queue, frame, verdict);
+  const ReceiveQueue::Split split = queue.split_for(stored.wire_length, verdict);
+  if (queue.ring == nullptr || !queue.write_frame(stored, verdict, split, dma_)) {
+    ++counts_.dma_faults;
+    return;
+  }
+  ++queue.packets;
+  queue.bytes += frame.wire_length + fcs_bytes;
+  ++counts_.delivered;
+}
+
+std::uint32_t ReceivePath::stored_length(const ReceiveQueue& queue, const WireFrame& frame,
+                                         const ReceiveVerdict& verdict) const noexcept {
+  const std::uint32_t stripped = queue.strip_vlan && verdict.tagged ? vlan_tag_bytes : 0;
+  return frame.wire_length - stripped + (strip_fcs_ ? 0 : fcs_bytes);
+}
+
+std::uint32_t ReceivePath::descriptors_for(const ReceiveQueue& queue, const WireFrame& frame,
+                                           const ReceiveVerdict& verdict) const noexcept {
+  const std::uint32_t length = stored_length(queue, frame, verdict);
+  return queue.descriptors_for(length - queue.split_for(length, verdict).in_header_buffer);
+}
+
+/// The frame without its tag, with its FCS, with the bytes that its file left out: as the registers have it.
+WireFrame ReceivePath::as_stored(const ReceiveQueue& queue, const WireFrame& frame,
+                                 const ReceiveVerdict& verdict) noexcept {
+  const bool strip = queue.strip_vlan && verdict.tagged;
+  const std::uint32_t length = stored_length(queue, frame, verdict);
+  if (!strip && strip_fcs_ && frame.captured_length == frame.wire_length) return frame;
+  const std::uint32_t kept = strip ? ethertype_offset : 0;
+  const std::uint32_t rest = strip ? ethertype_offset + vlan_tag_bytes : 0;
+  if (kept != 0) std::memcpy(stored_.data(), frame.bytes, kept);
+  std::uint32_t end = kept;
+  if (frame.captured_length > rest) {
+    std::memcpy(stored_.data() + kept, frame.bytes + rest, frame.captured_length - rest);
+    end += frame.captured_length - rest;
+  }
+  const std::uint32_t without_fcs = length - (strip_fcs_ ? 0 : fcs_bytes);
+  if (end < without_fcs) std::memset(stored_.data() + end, 0, without_fcs - end);
+  if (!strip_fcs_) {
+    const std::uint32_t fcs =
+        frame_check_sequence({frame.bytes, frame.captured_length}, frame.wire_length - frame.captured_length);
+    std::memcpy(stored_.data() + without_fcs, &fcs, sizeof fcs);
+  }
+  return {stored_.data(), length, length};
+}
+
 /// Copies the frame into the buffers of the descriptors at the head, and leaves them to write_back(). If one of the
 /// buffers is not mapped, the head stays.
-bool ReceivePath::write_frame(Queue& queue, const WireFrame& frame) noexcept {
-  if (queue.filled.size() + descriptors_for(queue, frame.wire_length) > most_filled) write_back(queue);
+bool ReceivePath::write_frame(ReceiveQueue& queue, const WireFrame& frame) noexcept {
+  if (queue.filled.size() + queue.descriptors_for(frame.wire_length) > ReceiveQueue::most_filled) queue.write_back();
   const std::size_t filled_before = queue.filled.size();
   std::uint32_t slot = queue.head;
   std::uint32_t done = 0;
@@ -247,8 +324,8 @@ bool ReceivePath::write_frame(Queue& queue, const WireFrame& frame) noexcept {
     if (present < length) [[unlikely]]
       std::memset(buffer + present, 0, length - present);
     done += length;
-    queue.filled.push_back(ReceiveStatus::of(length, done == frame.wire_length));
-    slot = slot + 1 == queue.size ? 0 : slot + 1;
+    queue.filled.push_back({0, ReceiveStatus::of(length, done == frame.wire_length)});
+    slot = queue.after(slot);
   } while (done < frame.wire_length);
   queue.head = slot;
   prefetch(queue, slot);
@@ -256,29 +333,22 @@ bool ReceivePath::write_frame(Queue& queue, const WireFrame& frame) noexcept {
 }
 
 /// Asks for the lines that the frames after `slot` will be written to: the driver had them last.
-void ReceivePath::prefetch(const Queue& queue, std::uint32_t slot) const noexcept {
+void ReceivePath::prefetch(const ReceiveQueue& queue, std::uint32_t slot) const noexcept {
   const std::uint32_t descriptor = slot + descriptors_ahead;
-  if (descriptor >= queue.size || distance(slot, queue.tail, queue.size) <= descriptors_ahead) return;
+  const std::uint32_t ahead = queue.tail >= slot ? queue.tail - slot : queue.tail + queue.size - slot;
+  if (descriptor >= queue.size || ahead <= descriptors_ahead) return;
   prefetch_for_writing(&queue.ring[descriptor]);
   const std::uint8_t* const buffer = dma_.translate(queue.ring[slot + buffers_ahead].address, 1);
   if (buffer != nullptr) prefetch_for_writing(buffer);
 }
 
 void ReceivePath::write_back() noexcept {
-  Queue& queue = queues_[only_queue];
-  const bool reported = !queue.filled.empty();
-  write_back(queue);
-  if (reported && events_ != nullptr) events_->rx(only_queue);
-}
-
-void ReceivePath::write_back(Queue& queue) noexcept {
-  std::uint32_t slot = queue.write_back_from;
-  for (const ReceiveStatus status : queue.filled) {
-    queue.ring[slot].write_back(0, status);
-    slot = slot + 1 == queue.size ? 0 : slot + 1;
+  for (const std::uint32_t index : enabled_) {
+    ReceiveQueue& queue = queues_[index];
+    if (queue.filled.empty()) continue;
+    queue.write_back();
+    if (events_ != nullptr) events_->rx(index);
   }
-  queue.write_back_from = slot;
-  queue.filled.clear();
 }
 
 void ReceivePath::flush_statistics() noexcept {
@@ -295,13 +365,14 @@ void ReceivePath::flush_statistics() noexcept {
   add_sticking(registers_, ixgbe::MPC, pending_.missed);
   for (std::size_t i = 0; i < by_size.size(); ++i) add_sticking(registers_, *by_size[i], pending_.by_size[i]);
   pending_ = {};
-  for (std::uint32_t index = 0; index < queue_count; ++index) {
-    Queue& queue = queues_[index];
-    if (!queue.enabled) continue;
+  for (const std::uint32_t index : enabled_) {
+    ReceiveQueue& queue = queues_[index];
     const std::uint32_t slot = registers_.get(ixgbe::RQSMR, index / 4) >> (index % 4 * 8) & 0xF;
     add_sticking(registers_, ixgbe::QPRC, queue.packets, slot);
     add_sticking_wide(registers_, ixgbe::QBRC_L, ixgbe::QBRC_H, queue.bytes, slot);
     add_sticking(registers_, ixgbe::QPRDC, queue.no_descriptor, slot);
+    add_sticking(registers_, ixgbe::RXDGPC, queue.packets);
+    add_sticking_wide(registers_, ixgbe::RXDGBCL, ixgbe::RXDGBCH, queue.bytes);
     queue.packets = queue.bytes = queue.no_descriptor = 0;
     registers_.set(ixgbe::RDH, queue.head, index);
   }

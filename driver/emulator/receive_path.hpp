@@ -7,6 +7,10 @@
 ///               ROC             (RXNFGPC      └ none free: QPRDC with SRRCTL.DROP_EN, otherwise the frame waits in the
 ///                                − GPRC)        packet buffer, and MPC counts what finds no room there
 ///
+/// There are two ways through. A driver that asks for no more than frames in queue 0, as a capture does, gets them by a
+/// short one: nobody looks into a frame, and its descriptor says nothing of it. Otherwise each frame is classified
+/// (ReceiveClassifier). Which of the two is decided when registers change, not for each frame.
+///
 /// Every frame that receive() is given ends in exactly one of these, and in the statistics registers; or, when the ring
 /// or a buffer was not mapped for DMA, in WireCounts::dma_faults, which no register tells of.
 ///
@@ -20,6 +24,8 @@
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/packet_buffer.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
+#include <ixcap/driver/emulator/receive_classifier.hpp>
+#include <ixcap/driver/emulator/receive_queue.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
@@ -27,12 +33,14 @@
 namespace ixcap::emulator {
 
 /// What really happened to the frames on the wire, in 64 bits and never cleared: the truth that tests hold drivers'
-/// statistics against. frames = oversize + not_admitted + no_descriptor + missed + dma_faults + delivered + waiting.
+/// statistics against. frames = oversize + not_admitted + discarded + no_descriptor + missed + dma_faults + delivered +
+/// waiting.
 struct WireCounts {
   std::uint64_t frames = 0;
   std::uint64_t bytes = 0;          ///< without FCS
   std::uint64_t oversize = 0;       ///< longer than MAXFRS
   std::uint64_t not_admitted = 0;   ///< by the L2 filters
+  std::uint64_t discarded = 0;      ///< the queue that they belong to is not enabled
   std::uint64_t no_descriptor = 0;  ///< dropped at a queue
   std::uint64_t missed = 0;         ///< dropped at the packet buffer
   std::uint64_t dma_faults = 0;     ///< the descriptor's buffer or the ring was not mapped for DMA, or made no sense
@@ -44,8 +52,10 @@ struct WireCounts {
 class ReceivePath {
  public:
   /// `events` may be null.
-  ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr)
-      : registers_(registers), dma_(dma), events_(events) {}
+  ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr);
+
+  /// A register other than a tail was written: the next refresh() looks at all of them.
+  void invalidate() noexcept { stale_ = true; }
 
   /// Looks at the registers again; to be called before the others after the driver may have changed something.
   void refresh() noexcept;
@@ -53,8 +63,8 @@ class ReceivePath {
   /// Whether a frame on the wire would be taken: RXCTRL.RXEN, and a queue enabled.
   bool listening() const noexcept { return listening_; }
 
-  /// Whether a frame of `wire_length` bytes would find its descriptors free now.
-  bool has_room(std::uint32_t wire_length) noexcept;
+  /// Whether `frame` would find its descriptors free now.
+  bool has_room(const WireFrame& frame) noexcept;
 
   void receive(const WireFrame& frame);
 
@@ -77,24 +87,6 @@ class ReceivePath {
   const WireCounts& counts() const noexcept { return counts_; }
 
  private:
-  /// Filled descriptors that one write_back() takes at most.
-  static constexpr std::size_t most_filled = 256;
-
-  struct Queue {
-    bool enabled = false;
-    ixgbe::ReceiveDescriptor* ring = nullptr;  ///< nullptr while not (or no longer) mapped
-    std::uint32_t size = 0;                    ///< descriptors
-    std::uint32_t head = 0;
-    std::uint32_t tail = 0;
-    std::uint32_t buffer_bytes = 0;
-    bool drop_enabled = false;
-    std::vector<ixgbe::ReceiveStatus> filled;  ///< what write_back() has to write, in ring order; never reallocated
-    std::uint32_t write_back_from = 0;         ///< descriptors from here to head are filled and not written back yet
-    std::uint64_t packets = 0;                 ///< since flush_statistics(), like the next two
-    std::uint64_t bytes = 0;
-    std::uint64_t no_descriptor = 0;
-  };
-
   /// Counted since the last flush_statistics().
   struct Pending {
     std::uint64_t total_packets, total_bytes, oversize, unfiltered, good_packets, good_bytes, broadcast, multicast;
@@ -103,29 +95,41 @@ class ReceivePath {
   };
 
   static constexpr std::uint32_t queue_count = ixgbe::RDT.count;
-  static constexpr std::uint32_t only_queue = 0;  ///< MRQC off: everything goes to queue 0
+  static constexpr std::uint32_t plain_queue = 0;  ///< where everything goes that is not classified
 
-  void refresh_queue(std::uint32_t index) noexcept;
+  bool too_long(const WireFrame& frame) const noexcept;
   bool admitted(const WireFrame& frame) const noexcept;
   bool vlan_admitted(const WireFrame& frame) const noexcept;
   bool in_multicast_table(const std::uint8_t* address) const noexcept;
   bool is_own_address(const std::uint8_t* address) const noexcept;
   void count_on_wire(const WireFrame& frame) noexcept;
-  std::uint32_t free_descriptors(Queue& queue, std::uint32_t wanted) noexcept;
-  std::uint32_t descriptors_for(const Queue& queue, std::uint32_t length) const noexcept;
-  void deliver(Queue& queue, const WireFrame& frame) noexcept;
-  void prefetch(const Queue& queue, std::uint32_t slot) const noexcept;
-  void write_back(Queue& queue) noexcept;
-  bool write_frame(Queue& queue, const WireFrame& frame) noexcept;
+  bool has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept;
+  void receive_classified(const WireFrame& frame);
+  void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved);
+  void deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept;
+  void deliver_classified(ReceiveQueue& queue, const WireFrame& frame, const ReceiveVerdict& verdict) noexcept;
+  WireFrame as_stored(const ReceiveQueue& queue, const WireFrame& frame, const ReceiveVerdict& verdict) noexcept;
+  std::uint32_t stored_length(const ReceiveQueue& queue, const WireFrame& frame,
+                              const ReceiveVerdict& verdict) const noexcept;
+  std::uint32_t descriptors_for(const ReceiveQueue& queue, const WireFrame& frame,
+                                const ReceiveVerdict& verdict) const noexcept;
+  void prefetch(const ReceiveQueue& queue, std::uint32_t slot) const noexcept;
+  bool write_frame(ReceiveQueue& queue, const WireFrame& frame) noexcept;
 
   RegisterFile& registers_;
   const DmaMap& dma_;
   QueueEvents* events_;
+  ReceiveClassifier classifier_;
+  bool stale_ = true;  ///< classifier_ does not know the registers as they are
   bool listening_ = false;
+  bool plain_ = true;       ///< frames are not classified
   bool admit_all_ = false;  ///< promiscuous in every way: the usual case of a capture
+  bool strip_fcs_ = true;
   std::uint32_t longest_ = 0;
-  std::array<Queue, queue_count> queues_;
+  std::array<ReceiveQueue, queue_count> queues_;
+  std::vector<std::uint32_t> enabled_;  ///< queues, in the order of their enabling; never reallocated
   PacketBuffer packet_buffer_;
+  std::vector<std::uint8_t> stored_;  ///< a frame as it goes to memory, where that is not as it came
   Pending pending_{};
   WireCounts counts_;
 };

@@ -24,7 +24,7 @@ constexpr std::uint32_t shortest_tcp = 20;
 constexpr std::uint32_t udp_length = 4;
 constexpr std::uint32_t udp_checksum = 6;
 constexpr std::uint32_t shortest_udp = 8;
-constexpr std::uint32_t sctp_checksum = 8;
+constexpr std::uint32_t sctp_checksum_offset = 8;
 constexpr std::uint32_t shortest_sctp = 12;
 
 // Which TCP flags a segment keeps, as the card's own masks have it after reset (DTXTCPFLGL, DTXTCPFLGH): FIN and PSH
@@ -86,9 +86,8 @@ bool insert_l4_checksum(std::span<std::uint8_t> packet, const TransmitContext& c
   if (shortest == 0 || start < shortest_mac_header || start + shortest > packet.size()) return false;
   const std::span<std::uint8_t> l4 = packet.subspan(start);
   if (context.l4 == L4::sctp) {
-    store_big_32(l4.data() + sctp_checksum, 0);
-    const std::uint32_t crc = crc32c(l4);
-    std::memcpy(l4.data() + sctp_checksum, &crc, sizeof crc);
+    const std::uint32_t checksum = sctp_checksum(l4);
+    std::memcpy(l4.data() + sctp_checksum_offset, &checksum, sizeof checksum);
     return true;
   }
   const std::uint16_t checksum = InternetSum().add(l4).checksum();

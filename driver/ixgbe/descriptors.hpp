@@ -1,6 +1,7 @@
 #pragma once
 
-/// The receive descriptor as the 82599 and the driver share it (data sheet 7.1.6, advanced descriptors, one buffer).
+/// The descriptors as the 82599 and the driver share them. Receive (data sheet 7.1.6, advanced descriptors, one
+/// buffer; a header buffer's address stands where the 0 is):
 ///
 ///     written by the driver                            written back by the hardware
 ///     ┌──────────────────────────────────┐             ┌──────────────────┬──────────────────┐
@@ -37,6 +38,40 @@ struct ReceiveStatus {
 };
 
 struct ReceiveDescriptor {
+  // First half, dw0: RSS type 3:0, packet type 15:4 (from bit 4 on, in place), header length 30:21, SPH.
+  static constexpr std::uint32_t rss_type_mask = 0xF;
+  static constexpr std::uint32_t rss_tcp_ipv4 = 1;
+  static constexpr std::uint32_t rss_ipv4 = 2;
+  static constexpr std::uint32_t rss_tcp_ipv6 = 3;
+  static constexpr std::uint32_t rss_ipv6 = 5;
+  static constexpr std::uint32_t rss_udp_ipv4 = 7;
+  static constexpr std::uint32_t rss_udp_ipv6 = 8;
+  static constexpr std::uint32_t type_ipv4 = 1u << 4;  ///< with options: and the bit above it
+  static constexpr std::uint32_t type_ipv6 = 1u << 6;  ///< with extension headers: and the bit above it
+  static constexpr std::uint32_t type_tcp = 1u << 8;
+  static constexpr std::uint32_t type_udp = 1u << 9;
+  static constexpr std::uint32_t type_sctp = 1u << 10;
+  static constexpr std::uint32_t type_esp = 1u << 12;
+  static constexpr std::uint32_t type_ah = 1u << 13;
+  static constexpr std::uint32_t type_ethertype_filter = 1u << 15;  ///< the filter's number instead of the above
+  static constexpr unsigned type_filter_shift = 4;
+  static constexpr unsigned header_length_shift = 21;
+  static constexpr std::uint32_t SPH = 1u << 31;  ///< split: the header is in the header buffer
+
+  // Second half, dw2: status and errors, beside ReceiveStatus::DD and EOP. A legacy descriptor has the same status in
+  // eight bits, and the errors in eight, from HBO's neighbour on.
+  static constexpr std::uint32_t VP = 1u << 3;     ///< a VLAN tag was stripped
+  static constexpr std::uint32_t UDPCS = 1u << 4;  ///< the L4 checksum was UDP's
+  static constexpr std::uint32_t L4CS = 1u << 5;   ///< L4 checksum looked at
+  static constexpr std::uint32_t IPCS = 1u << 6;   ///< IPv4 checksum looked at
+  static constexpr std::uint32_t HBO = 1u << 23;   ///< the header did not fit its buffer
+  static constexpr std::uint32_t TCPE = 1u << 30;  ///< L4 checksum wrong
+  static constexpr std::uint32_t IPE = 1u << 31;   ///< IPv4 checksum wrong
+  static constexpr unsigned legacy_status_shift = 32;
+  static constexpr unsigned legacy_errors_shift = 40;
+  static constexpr unsigned errors_shift = 24;  ///< of dw2: to what a legacy descriptor has as errors
+  static constexpr unsigned vlan_shift = 48;
+
   std::uint64_t address;
   std::uint64_t status;
 

@@ -217,8 +217,8 @@ class Driver {
 
   void check_counts() const {
     const emulator::WireCounts wire = nic_.counts();
-    require(wire.frames == wire.oversize + wire.not_admitted + wire.no_descriptor + wire.missed + wire.dma_faults +
-                               wire.delivered + wire.waiting);
+    require(wire.frames == wire.oversize + wire.not_admitted + wire.discarded + wire.no_descriptor + wire.missed +
+                               wire.dma_faults + wire.delivered + wire.waiting);
   }
 
   Input input_;
