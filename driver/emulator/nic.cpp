@@ -22,10 +22,8 @@ using WireClock = std::chrono::steady_clock;
 
 constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
 
-// 02: locally administered. Loaded into RAL[0]/RAH[0] at every reset.
+// 02: locally administered. In the NVM, from where every reset loads it.
 constexpr std::array<std::uint8_t, 6> mac_address{0x02, 0x00, 0x63, 0x78, 0x99, 0x25};
-
-constexpr unsigned links_link_up_10g = ixgbe::LINKS_UP | ixgbe::LINKS_SPEED_10G;
 
 /// A wire that falls further behind the clock than this stands still instead of catching up.
 constexpr std::uint64_t most_catch_up_ps = 1'000'000'000;
@@ -42,6 +40,7 @@ Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
       config_(mac_address),
       interrupts_(registers_, config_, msix_table_,
                   drive == Drive::stepped ? static_cast<const Clock&>(stepped_clock_) : machine_clock_),
+      control_(registers_, interrupts_, mac_address),
       receive_path_(registers_, dma_, &queue_interrupts_),
       transmit_path_(registers_, dma_, &queue_interrupts_),
       traffic_(std::move(traffic)),
@@ -69,7 +68,6 @@ std::uint32_t Nic::read_register(std::uint32_t offset) noexcept {
   if (Interrupts::keeps(*reg)) return interrupts_.read(*reg, index);
   receive_path_.flush_statistics();
   transmit_path_.flush_statistics();
-  if (reg == &ixgbe::LINKS) registers_.set(ixgbe::LINKS, link_up() ? links_link_up_10g : 0);
   return registers_.read(offset);
 }
 
@@ -94,14 +92,10 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
   if (&reg != &ixgbe::RDT && &reg != &ixgbe::TDT) receive_path_.invalidate();
   // What a self-clearing bit starts is done before the write returns.
   if (reg.access == ixgbe::Access::SC) registers_.set(reg, value & ~reg.special, index);
+  if (control_.after_write(reg, value)) return;
   if (&reg == &ixgbe::CTRL) {
     if ((value & (ixgbe::CTRL_RST | ixgbe::CTRL_LNK_RST)) != 0) device_reset();
     update_master_status();
-  } else if (&reg == &ixgbe::EEC) {
-    const std::uint32_t eec = registers_.get(reg) & ~ixgbe::EEC_GNT;
-    registers_.set(reg, (eec & ixgbe::EEC_REQ) != 0 ? eec | ixgbe::EEC_GNT : eec);
-  } else if (&reg == &ixgbe::EERD) {
-    if ((value & ixgbe::EERD_START) != 0) read_nvm();
   } else if (&reg == &ixgbe::EITR) {
     interrupts_.interval_written(index, value);
   } else if (&reg == &ixgbe::EITR_HIGH) {
@@ -116,20 +110,12 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
   }
 }
 
-void Nic::read_nvm() noexcept {
-  const std::uint32_t address = registers_.get(ixgbe::EERD) >> ixgbe::EERD_ADDR_SHIFT & ixgbe::EERD_ADDR_MASK;
-  registers_.set(ixgbe::EERD, std::uint32_t{nvm_.read(address)} << ixgbe::EERD_DATA_SHIFT |
-                                  address << ixgbe::EERD_ADDR_SHIFT | ixgbe::EERD_DONE);
-}
-
 void Nic::device_reset() noexcept {
   registers_.reset();
   interrupts_.reset();
   receive_path_.reset();
   transmit_path_.reset();
-  const auto byte = [](unsigned i) { return std::uint32_t{mac_address[i]} << (i % 4 * 8); };
-  registers_.set(ixgbe::RAL, byte(0) | byte(1) | byte(2) | byte(3));
-  registers_.set(ixgbe::RAH, byte(4) | byte(5) | ixgbe::RAH_AV);
+  control_.reset();
   update_master_status();
 }
 
@@ -137,11 +123,6 @@ void Nic::device_reset() noexcept {
 void Nic::update_master_status() noexcept {
   const bool master = config_.bus_master() && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
   registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
-}
-
-bool Nic::link_up() const noexcept {
-  const bool laser_on = (registers_.get(ixgbe::ESDP) & ixgbe::ESDP_SDP3) == 0;
-  return laser_on && (registers_.get(ixgbe::AUTOC) & ixgbe::AUTOC_LMS_MASK) == ixgbe::AUTOC_LMS_10G_SERIAL;
 }
 
 pci::Doorbell Nic::doorbell(std::uint32_t offset) {
@@ -172,6 +153,16 @@ void Nic::unmap_dma(std::uint64_t io_address, const pci::Pages&) noexcept {
 void Nic::connect(Wire* wire) {
   const ControlLock lock(*this);
   wire_ = wire != nullptr ? wire : &open_end_;
+}
+
+void Nic::plug(SfpKind module) noexcept {
+  const ControlLock lock(*this);
+  control_.plug(module);
+}
+
+void Nic::set_carrier(bool carrier) noexcept {
+  const ControlLock lock(*this);
+  control_.set_carrier(carrier);
 }
 
 void Nic::advance_time(std::uint64_t nanoseconds) noexcept {

@@ -30,10 +30,10 @@
 
 #include <ixcap/driver/emulator/clock.hpp>
 #include <ixcap/driver/emulator/config_space.hpp>
+#include <ixcap/driver/emulator/control_plane.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/interrupts.hpp>
 #include <ixcap/driver/emulator/msix_table.hpp>
-#include <ixcap/driver/emulator/nvm.hpp>
 #include <ixcap/driver/emulator/pci_function.hpp>
 #include <ixcap/driver/emulator/receive_path.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
@@ -86,6 +86,12 @@ class Nic final : public pci::Device, public PciFunction {
   /// Lets time pass for a stepped NIC: interrupts that were throttled go out.
   void advance_time(std::uint64_t nanoseconds) noexcept;
 
+  /// Puts another module into the cage of the card, or none. From the start there is a passive copper cable.
+  void plug(SfpKind module) noexcept;
+
+  /// Whether somebody is at the other end of the cable; from the start there is.
+  void set_carrier(bool carrier) noexcept;
+
   /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
   /// the descriptors of all frames are visible.
   bool traffic_ended() const noexcept { return ended_.load(std::memory_order_acquire); }
@@ -108,7 +114,6 @@ class Nic final : public pci::Device, public PciFunction {
     ReceivePath& receive_path_;
   };
 
-  /// Nobody at the other end.
   /// What the queues report becomes interrupts.
   class QueueInterrupts final : public QueueEvents {
    public:
@@ -120,6 +125,7 @@ class Nic final : public pci::Device, public PciFunction {
     Interrupts& interrupts_;
   };
 
+  /// Nobody at the other end.
   class OpenEnd final : public Wire {
    public:
     void send(std::span<const std::uint8_t>) noexcept override {}
@@ -134,14 +140,13 @@ class Nic final : public pci::Device, public PciFunction {
   std::size_t transmit() noexcept;
   std::size_t play(std::size_t frames, std::uint64_t until_ps);
   bool fetch() noexcept;
-  bool link_up() const noexcept;
+  bool link_up() const noexcept { return control_.link_up(); }
   std::uint32_t read_register(std::uint32_t offset) noexcept;
   void write_register(std::uint32_t offset, std::uint32_t value) noexcept;
   void device_reset() noexcept;
   void power_on_reset() noexcept;
   void update_master_status() noexcept;
   void after_write(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) noexcept;
-  void read_nvm() noexcept;
 
   /// Taken by the driver's control accesses; the wire's thread steps aside between two batches while any wait.
   class ControlLock {
@@ -162,7 +167,6 @@ class Nic final : public pci::Device, public PciFunction {
   };
 
   pci::Identity identity_;
-  Nvm nvm_;
   mutable std::mutex mutex_;  ///< guards all below but the atomics
   mutable std::atomic<int> waiting_ = 0;
   RegisterFile registers_;
@@ -172,6 +176,7 @@ class Nic final : public pci::Device, public PciFunction {
   SteppedClock stepped_clock_;
   Interrupts interrupts_;
   QueueInterrupts queue_interrupts_{interrupts_};
+  ControlPlane control_;
   DmaMap dma_;
   ReceivePath receive_path_;
   TransmitPath transmit_path_;

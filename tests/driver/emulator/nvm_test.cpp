@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
@@ -22,12 +24,39 @@ class NvmTest : public ::testing::Test {
 };
 
 TEST_F(NvmTest, ChecksumHolds) {
-  std::uint16_t sum = 0;
-  for (std::uint32_t address = 0; address <= 0x3F; ++address) sum = static_cast<std::uint16_t>(sum + read(address));
-  for (std::uint32_t pointer = 0x03; pointer <= 0x0E; ++pointer)
-    EXPECT_EQ(read(pointer), 0xFFFF) << "no section to sum";
-  // Twelve empty pointers are in the sum as 0xFFFF each, like every other word.
-  EXPECT_EQ(sum, 0xBABA);
+  std::uint32_t sum = 0;
+  for (std::uint32_t address = 0; address <= 0x3F; ++address) sum += read(address);
+  for (std::uint32_t pointer = 0x03; pointer <= 0x0E; ++pointer) {
+    const std::uint32_t section = read(pointer);
+    ASSERT_TRUE(section != 0 && section != 0xFFFF) << pointer;
+    const std::uint32_t words = read(section);
+    ASSERT_TRUE(words != 0 && words != 0xFFFF) << pointer;
+    for (std::uint32_t i = 1; i <= words; ++i) sum += read(section + i);
+  }
+  EXPECT_EQ(sum & 0xFFFF, 0xBABAu);
+}
+
+TEST_F(NvmTest, HoldsTheMacAddressInTheSectionOfLanCore0) {
+  const std::uint32_t section = read(0x09);
+  EXPECT_EQ(std::uint32_t{read(section + 2)} << 16 | read(section + 1), nic.read(ixgbe::RAL.offset()));
+  EXPECT_EQ(read(section + 3), nic.read(ixgbe::RAH.offset()) & 0xFFFF);
+}
+
+TEST_F(NvmTest, NamesItsPartAndVersions) {
+  ASSERT_EQ(read(0x15), 0xFAFA);
+  std::uint32_t block = read(0x16);
+  std::string part;
+  const std::uint32_t words = read(block);
+  ASSERT_LT(words, 16u);
+  for (std::uint32_t i = 1; i < words; ++i) {
+    part.push_back(static_cast<char>(read(block + i) >> 8));
+    part.push_back(static_cast<char>(read(block + i) & 0xFF));
+  }
+  EXPECT_EQ(part, "E10067-006");
+  EXPECT_EQ(std::uint32_t{read(0x2E)} << 16 | read(0x2D), 0x80000001u);
+  block = read(0x17);
+  EXPECT_EQ(read(block + 0x84), 0x0103) << "option ROM 1.949.0";
+  EXPECT_EQ(read(block + 0x83), 0xB500);
 }
 
 TEST_F(NvmTest, FirmwareVersionIsAboveTheLeastThatDriversTake) {
