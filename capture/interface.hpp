@@ -17,6 +17,7 @@
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/pci/device.hpp>
+#include <ixcap/driver/pci/vfio_user_device.hpp>
 
 namespace ixcap::capture {
 
@@ -28,11 +29,13 @@ class Interface {
   const std::string& name() const noexcept { return name_; }
   pci::Device& device() noexcept { return *device_; }
 
-  /// Whether no further frame can come: a replayed file is over. A card never ends.
-  bool ended() const noexcept { return nic_ != nullptr && nic_->traffic_ended(); }
+  /// Whether no further frame can come: a replayed file is over, or the server of a device is gone. A card never ends.
+  bool ended() const noexcept {
+    return (nic_ != nullptr && nic_->traffic_ended()) || (served_ != nullptr && served_->gone());
+  }
 
   /// Why it ended early, if it did.
-  std::optional<Error> failure() const { return nic_ == nullptr ? std::nullopt : nic_->traffic_failure(); }
+  std::optional<Error> failure() const;
 
   /// What was really on the wire; only a software NIC knows.
   std::optional<emulator::WireCounts> wire_counts() const {
@@ -42,7 +45,8 @@ class Interface {
  private:
   std::string name_;
   std::unique_ptr<pci::Device> device_;
-  const emulator::Nic* nic_ = nullptr;  ///< device_, if it is a software NIC
+  const emulator::Nic* nic_ = nullptr;           ///< device_, if it is a software NIC in this process
+  const pci::VfioUserDevice* served_ = nullptr;  ///< device_, if another process serves it
 };
 
 }  // namespace ixcap::capture

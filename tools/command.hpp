@@ -12,6 +12,7 @@ namespace ixcap::tools {
 
 void add_capture_command(CLI::App& application, int& status);
 void add_devices_command(CLI::App& application, int& status);
+void add_emulate_command(CLI::App& application, int& status);
 void add_filter_command(CLI::App& application, int& status);
 
 }  // namespace ixcap::tools

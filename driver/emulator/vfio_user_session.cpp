@@ -37,7 +37,6 @@ constexpr unsigned access_size(std::uint64_t offset, std::size_t left) noexcept 
 
 VfioUserSession::VfioUserSession(PciFunction& function)
     : function_(function), interrupts_(function), memory_(function), doorbells_(function) {
-  reply_.reserve(most_message_bytes);
   function_.set_interrupt_sink(&interrupts_);
 }
 

@@ -59,7 +59,10 @@ StatisticsCounter::StatisticsCounter(pci::Device& device) : device_(device) {
 }
 
 void StatisticsCounter::update() noexcept {
-  if (device_.read(STATUS.offset()) == 0xFFFFFFFF) return;  // the device is gone: all ones are no counts
+  // A device that is gone reads as all ones, which are no counts.
+  const auto gone = [this] { return device_.read(STATUS.offset()) == 0xFFFFFFFF; };
+  if (gone()) return;
+  const Statistics before = total_;
   for (const Counter& counter : counters) total_.*counter.member += device_.read(counter.reg.offset());
   for (const WideCounter& counter : wide_counters) {
     total_.*counter.member += read_wide(device_, counter.low.offset(), counter.high.offset());
@@ -71,6 +74,7 @@ void StatisticsCounter::update() noexcept {
     queue.bytes += read_wide(device_, QBRC_L.offset(slot), QBRC_H.offset(slot));
     queue.no_descriptor += device_.read(QPRDC.offset(slot));
   }
+  if (gone()) total_ = before;  // it went meanwhile
 }
 
 }  // namespace ixcap::ixgbe

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
@@ -14,6 +15,12 @@ namespace {
 
 constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
   return (bytes + unit - 1) / unit * unit;
+}
+
+/// Gives the file its size for good: a device in another process need not fear that it shrinks.
+bool set_size(int memfd, std::size_t bytes) noexcept {
+  return ftruncate(memfd, static_cast<off_t>(bytes)) == 0 &&
+         fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0;
 }
 
 Error refused(std::size_t bytes, int error_number) {
@@ -41,9 +48,9 @@ Pages::Pages(Pages&& other) noexcept
       memfd_(std::exchange(other.memfd_, -1)) {}
 
 bool Pages::map_huge(std::size_t bytes) noexcept {
-  const int memfd = memfd_create("ixcap-dma", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+  const int memfd = memfd_create("ixcap-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
   if (memfd < 0) return false;
-  if (ftruncate(memfd, static_cast<off_t>(bytes)) == 0) {
+  if (set_size(memfd, bytes)) {
     // MAP_POPULATE takes the huge pages now: a pool that is too small must show here, not as SIGBUS at first touch.
     void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memfd, 0);
     if (address != MAP_FAILED) {
@@ -60,10 +67,10 @@ bool Pages::map_huge(std::size_t bytes) noexcept {
 }
 
 void Pages::map_ordinary(std::size_t bytes) {
-  const int memfd = memfd_create("ixcap-dma", MFD_CLOEXEC);
+  const int memfd = memfd_create("ixcap-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (memfd < 0) throw refused(bytes, errno);
   void* address = MAP_FAILED;
-  if (ftruncate(memfd, static_cast<off_t>(bytes)) == 0) {
+  if (set_size(memfd, bytes)) {
     address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memfd, 0);
   }
   if (address == MAP_FAILED) {

@@ -3,7 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include <ixcap/capture/interface.hpp>
+#include <ixcap/driver/emulator/vfio_user_server.hpp>
+
+#include "tests/driver/memory_function.hpp"
+#include "tests/files.hpp"
 
 namespace ixcap::capture {
 namespace {
@@ -38,7 +44,33 @@ TEST(Interface, RefusesWhatItDoesNotKnow) {
 TEST(Interface, SaysWhichDevicesItCannotDrive) {
   EXPECT_THAT(refusal("0000:03:00.0"), HasSubstr("software NIC only"));
   EXPECT_THAT(refusal("03:00.1"), HasSubstr("software NIC only"));
-  EXPECT_THAT(refusal("vfio-user:/run/nic.sock"), HasSubstr("software NIC only"));
+}
+
+TEST(Interface, OpensWhatAnotherProcessServes) {
+  const test::TemporaryFolder folder;
+  const std::string name = "vfio-user:" + folder.file("nic.sock");
+  EXPECT_THAT(refusal(name), HasSubstr("ixcap emulate --socket"));
+  emulator::Nic nic(nullptr, {}, emulator::Drive::threaded);
+  std::optional<emulator::VfioUserServer> server(std::in_place, nic, folder.file("nic.sock"));
+  Interface interface(name);
+  EXPECT_EQ(interface.device().identity().vendor, 0x8086);
+  EXPECT_FALSE(interface.ended());
+  EXPECT_FALSE(interface.failure().has_value());
+  EXPECT_FALSE(interface.wire_counts().has_value()) << "only the server knows";
+  server.reset();
+  EXPECT_EQ(interface.device().read(0), 0xffffffffu);
+  EXPECT_TRUE(interface.ended());
+  ASSERT_TRUE(interface.failure().has_value());
+  EXPECT_THAT(interface.failure()->what(), HasSubstr("its server is gone"));
+}
+
+TEST(Interface, CapturesFromAnotherProcessOnlyIfItServesAn82599) {
+  const test::TemporaryFolder folder;
+  test::MemoryFunction function;
+  constexpr std::uint8_t another_device[] = {0x34, 0x12};
+  function.write_config(2, another_device);
+  const emulator::VfioUserServer server(function, folder.file("nic.sock"));
+  EXPECT_THAT(refusal("vfio-user:" + folder.file("nic.sock")), HasSubstr("it is no 82599"));
 }
 
 }  // namespace

@@ -1,0 +1,92 @@
+// `ixcap emulate` serves software 82599s that another process captures from as from a card, to the frame.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "tests/process.hpp"
+#include "tests/tools/capture_files.hpp"
+
+namespace ixcap::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+/// Waits until a process has said `words`, or has ended.
+void wait_for_words(const Process& process, const std::string& words) {
+  while (process.running() && process.err().find(words) == std::string::npos) std::this_thread::yield();
+}
+
+Result capture_from(const std::string& socket, const std::string& output, const std::string& count) {
+  return run({IXCAP_COMMAND, "capture", "-v", "-i", "vfio-user:" + socket, "-c", count, "-w", output});
+}
+
+TEST(Emulate, ServesTheFramesOfAFile) {
+  const TemporaryFolder folder;
+  write_traffic(folder.file("sent.pcap"), "mix?count=2000&seed=3");
+  Process server(
+      {IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", folder.file("sent.pcap")});
+  wait_for_words(server, "is at vfio-user:");
+  const Result result = capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "2000");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("2000 packets captured"));
+  EXPECT_EQ(read_capture(folder.file("out.pcapng")).frames, read_capture(folder.file("sent.pcap")).frames);
+  server.send(SIGTERM);
+  const Result served = server.wait();
+  EXPECT_EQ(served.status, 0);
+  EXPECT_THAT(served.err, HasSubstr("nic.sock: a client has come"));
+  EXPECT_THAT(served.err, HasSubstr("nic.sock: 2000 frames on the wire, 2000 delivered"));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("nic.sock")));
+}
+
+TEST(Emulate, ServesSeveralCardsAndOneClientAfterTheOther) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> sockets{folder.file("a.sock"), folder.file("b.sock")};
+  Process server({IXCAP_COMMAND, "emulate", "--socket", sockets[0], "--socket", sockets[1], "--traffic", "mix"});
+  for (const std::string& socket : sockets) wait_for_words(server, "is at vfio-user:" + socket);
+  for (const std::string& socket : {sockets[0], sockets[1], sockets[0]}) {
+    const Result result = capture_from(socket, folder.file("out.pcapng"), "500");
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("500 packets captured"));
+  }
+  server.send(SIGINT);
+  EXPECT_EQ(server.wait().status, 0);
+}
+
+TEST(Emulate, LeavesACaptureWithWhatItHasWhenItEnds) {
+  const TemporaryFolder folder;
+  Process server({IXCAP_COMMAND, "emulate", "-q", "--socket", folder.file("nic.sock"), "--traffic", "mix?rate=1G"});
+  while (server.running() && !std::filesystem::exists(folder.file("nic.sock"))) std::this_thread::yield();
+  Process capture(
+      {IXCAP_COMMAND, "capture", "-U", "-i", "vfio-user:" + folder.file("nic.sock"), "-w", folder.file("out.pcapng")});
+  const auto size = [&] {
+    std::error_code absent;
+    const auto bytes = std::filesystem::file_size(folder.file("out.pcapng"), absent);
+    return absent ? 0 : bytes;
+  };
+  while (capture.running() && size() < 100'000) std::this_thread::yield();
+  server.send(SIGTERM);
+  EXPECT_THAT(server.wait().err, IsEmpty());
+  const Result result = capture.wait();
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err, HasSubstr("gone"));
+  EXPECT_GT(read_capture(folder.file("out.pcapng")).frames.size(), 100u);
+}
+
+TEST(Emulate, RefusesWhatItCannotServe) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(run({IXCAP_COMMAND, "emulate"}).err, HasSubstr("--socket"));
+  const Result nowhere = run({IXCAP_COMMAND, "emulate", "--socket", folder.file("none/nic.sock")});
+  EXPECT_EQ(nowhere.status, 1);
+  EXPECT_THAT(nowhere.err, HasSubstr("cannot serve a device at"));
+  const Result traffic =
+      run({IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", folder.file("none.pcap")});
+  EXPECT_EQ(traffic.status, 1);
+  EXPECT_THAT(traffic.err, HasSubstr("none.pcap"));
+}
+
+}  // namespace
+}  // namespace ixcap::test

@@ -1,0 +1,104 @@
+/// `ixcap emulate`: software 82599s for other people's drivers, at vfio-user sockets.
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/emulator/traffic.hpp>
+#include <ixcap/driver/emulator/vfio_user_server.hpp>
+#include <ixcap/driver/error.hpp>
+
+#include "tools/command.hpp"
+#include "tools/signals.hpp"
+
+namespace ixcap::tools {
+namespace {
+
+struct EmulateOptions {
+  std::vector<std::string> sockets;
+  std::string traffic;
+  bool quiet = false;
+};
+
+/// One NIC, its wire and its socket.
+class EmulatedPort {
+ public:
+  EmulatedPort(const EmulateOptions& options, const std::string& socket)
+      : nic_(make_nic(options.traffic)), server_(*nic_, socket, log(options.quiet, socket)) {}
+
+  void print_statistics() const {
+    const emulator::WireCounts counts = nic_->counts();
+    fmt::print(stderr, "{}: {} frames on the wire, {} delivered, {} missed, {} without a descriptor, {} DMA faults\n",
+               server_.path(), counts.frames, counts.delivered, counts.missed, counts.no_descriptor, counts.dma_faults);
+  }
+
+  /// Says once why the traffic ended early, if it did; whether it did.
+  bool report_failure() {
+    const std::optional<Error> failure = nic_->traffic_failure();
+    if (failure.has_value() && !reported_) fmt::print(stderr, "ixcap: {}\n", failure->what());
+    reported_ = failure.has_value();
+    return reported_;
+  }
+
+ private:
+  static std::unique_ptr<emulator::Nic> make_nic(const std::string& traffic) {
+    if (traffic.empty()) return std::make_unique<emulator::Nic>(nullptr, emulator::Rate{}, emulator::Drive::threaded);
+    const emulator::TrafficSpec spec = emulator::parse_traffic(traffic);
+    return std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded);
+  }
+  static emulator::VfioUserServer::Log log(bool quiet, const std::string& socket) {
+    if (quiet) return {};
+    return [socket](const std::string& sentence) { fmt::print(stderr, "{}: {}\n", socket, sentence); };
+  }
+
+  std::unique_ptr<emulator::Nic> nic_;
+  emulator::VfioUserServer server_;  ///< ends before the NIC does
+  bool reported_ = false;
+};
+
+/// Serves until a signal comes. Answers the exit status.
+int emulate(const EmulateOptions& options) {
+  std::vector<std::unique_ptr<EmulatedPort>> ports;
+  for (const std::string& socket : options.sockets) {
+    ports.push_back(std::make_unique<EmulatedPort>(options, socket));
+    if (!options.quiet) fmt::print(stderr, "ixcap: a software 82599 is at vfio-user:{}\n", socket);
+  }
+  bool failed = false;
+  while (!finish_requested()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    for (const auto& port : ports) failed |= port->report_failure();
+    if (take_statistics_request()) {
+      for (const auto& port : ports) port->print_statistics();
+    }
+  }
+  if (!options.quiet) {
+    for (const auto& port : ports) port->print_statistics();
+  }
+  return failed ? 1 : 0;
+}
+
+}  // namespace
+
+void add_emulate_command(CLI::App& application, int& status) {
+  CLI::App* command = application.add_subcommand("emulate", "Serve a software 82599 to QEMU or to another ixcap");
+  auto options = std::make_shared<EmulateOptions>();
+  command
+      ->add_option("--socket", options->sockets,
+                   "Where to listen for a vfio-user client; given again, there is another NIC")
+      ->allow_extra_args(false)
+      ->required();
+  command->add_option("--traffic", options->traffic, "What comes over the wire, as in emulator:TRAFFIC; none: nothing");
+  command->add_flag("-q", options->quiet, "Say nothing of clients, nor at the end");
+  command->callback([options, &status] {
+    watch_signals();
+    status = emulate(*options);
+  });
+}
+
+}  // namespace ixcap::tools
