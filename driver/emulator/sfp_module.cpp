@@ -52,9 +52,6 @@ void SfpModule::describe() {
   identity_[1] = 0x04;  // identified by its serial ID
   identity_[12] = 103;  // 10.3 Gb/s
   put_text(identity_, 20, 16, "ixcap");
-  identity_[37] = 0x00;  // vendor OUI: drivers take optics of Intel, and copper of anybody
-  identity_[38] = 0x1B;
-  identity_[39] = 0x21;
   put_text(identity_, 56, 4, "1");
   put_text(identity_, 68, 16, "1");
   put_text(identity_, 84, 8, "260101");
@@ -69,7 +66,10 @@ void SfpModule::describe() {
     identity_[2] = 0x07;  // LC
     identity_[3] = near ? 0x10 : 0x20;
     identity_[6] = near ? 0x01 : 0x02;  // 1000BASE-SX or -LX, too
-    identity_[11] = 0x06;               // 64B/66B
+    identity_[37] = 0x00;               // vendor OUI: drivers take copper of anybody, but optics of Intel
+    identity_[38] = 0x1B;
+    identity_[39] = 0x21;
+    identity_[11] = 0x06;  // 64B/66B
     if (near) {
       identity_[16] = 8;   // 10 m each, 50 um fibre
       identity_[17] = 3;   // 62.5 um fibre

@@ -123,7 +123,8 @@ TEST_F(ConfigSpaceTest, GarbageChangesOnlyWhatACardAllows) {
   config.read(0, before);
   std::mt19937 random(1);
   for (int i = 0; i < 100'000; ++i)
-    write(static_cast<std::uint32_t>(random() % 5000), static_cast<std::uint32_t>(random()), 1 + i % 4);
+    write(static_cast<std::uint32_t>(random() % 5000), static_cast<std::uint32_t>(random()),
+          1 + static_cast<unsigned>(i % 4));
   for (const std::uint32_t fixed :
        {0x00u, 0x08u, 0x2Cu, 0x34u, 0x74u, 0x78u, 0xA4u, 0xACu, 0x100u, 0x140u, 0x148u, 0x150u}) {
     std::uint32_t was = 0;
