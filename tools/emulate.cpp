@@ -9,7 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include <ixcap/driver/emulator/cable.hpp>
 #include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/emulator/tap_wire.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/emulator/vfio_user_server.hpp>
 #include <ixcap/driver/error.hpp>
@@ -23,14 +25,23 @@ namespace {
 struct EmulateOptions {
   std::vector<std::string> sockets;
   std::string traffic;
+  std::vector<std::string> taps;
+  bool cable = false;
   bool quiet = false;
 };
 
 /// One NIC, its wire and its socket.
 class EmulatedPort {
  public:
-  EmulatedPort(const EmulateOptions& options, const std::string& socket)
-      : nic_(make_nic(options.traffic)), server_(*nic_, socket, log(options.quiet, socket)) {}
+  /// `tap`: the TAP interface at the other end of the wire; empty: none.
+  EmulatedPort(const EmulateOptions& options, const std::string& socket, const std::string& tap)
+      : tap_(tap.empty() ? nullptr : std::make_unique<emulator::TapWire>(tap)),
+        nic_(make_nic(options.traffic)),
+        server_(*nic_, socket, log(options.quiet, socket)) {
+    if (tap_ != nullptr) nic_->connect(tap_.get());
+  }
+
+  emulator::Nic& nic() noexcept { return *nic_; }
 
   void print_statistics() const {
     const emulator::WireCounts counts = nic_->counts();
@@ -57,6 +68,7 @@ class EmulatedPort {
     return [socket](const std::string& sentence) { fmt::print(stderr, "{}: {}\n", socket, sentence); };
   }
 
+  std::unique_ptr<emulator::TapWire> tap_;  ///< outlives the NIC
   std::unique_ptr<emulator::Nic> nic_;
   emulator::VfioUserServer server_;  ///< ends before the NIC does
   bool reported_ = false;
@@ -64,10 +76,15 @@ class EmulatedPort {
 
 /// Serves until a signal comes. Answers the exit status.
 int emulate(const EmulateOptions& options) {
+  emulator::Cable cable;  // outlives the NICs
   std::vector<std::unique_ptr<EmulatedPort>> ports;
   for (const std::string& socket : options.sockets) {
-    ports.push_back(std::make_unique<EmulatedPort>(options, socket));
+    const std::string tap = ports.size() < options.taps.size() ? options.taps[ports.size()] : "";
+    ports.push_back(std::make_unique<EmulatedPort>(options, socket, tap));
     if (!options.quiet) fmt::print(stderr, "ixcap: a software 82599 is at vfio-user:{}\n", socket);
+  }
+  if (options.cable) {
+    for (unsigned end = 0; end < 2; ++end) ports[end]->nic().connect(&cable.end(end));
   }
   bool failed = false;
   while (!finish_requested()) {
@@ -94,8 +111,20 @@ void add_emulate_command(CLI::App& application, int& status) {
       ->allow_extra_args(false)
       ->required();
   command->add_option("--traffic", options->traffic, "What comes over the wire, as in emulator:TRAFFIC; none: nothing");
+  CLI::Option* const tap = command
+                               ->add_option("--tap", options->taps,
+                                            "A TAP interface of this machine to make the wire's other end; given "
+                                            "again, that of the next NIC")
+                               ->allow_extra_args(false);
+  command->add_flag("--cable", options->cable, "Connect the two NICs with each other")->excludes(tap);
   command->add_flag("-q", options->quiet, "Say nothing of clients, nor at the end");
   command->callback([options, &status] {
+    if (options->taps.size() > options->sockets.size()) {
+      throw Error("cannot emulate", "", "there are more TAP interfaces than NICs", "give a --socket for each --tap");
+    }
+    if (options->cable && options->sockets.size() != 2) {
+      throw Error("cannot emulate", "", "a cable has two ends", "give --socket twice with --cable");
+    }
     watch_signals();
     status = emulate(*options);
   });

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -25,7 +26,9 @@ using Bytes = std::vector<std::uint8_t>;
 template <typename Structure>
 Bytes& append(Bytes& bytes, const Structure& structure) {
   const auto more = wire::bytes_of(structure);
-  bytes.insert(bytes.end(), more.begin(), more.end());
+  const std::size_t old_size = bytes.size();
+  bytes.resize(old_size + more.size());
+  std::memcpy(bytes.data() + old_size, more.data(), more.size());
   return bytes;
 }
 
