@@ -86,6 +86,16 @@ TEST(Emulate, RefusesWhatItCannotServe) {
       run({IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", folder.file("none.pcap")});
   EXPECT_EQ(traffic.status, 1);
   EXPECT_THAT(traffic.err, HasSubstr("none.pcap"));
+  const std::string socket = folder.file("nic.sock");
+  const Result cable = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--cable"});
+  EXPECT_EQ(cable.status, 1);
+  EXPECT_THAT(cable.err, HasSubstr("give --socket twice"));
+  const Result taps = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--tap", "a", "--tap", "b"});
+  EXPECT_EQ(taps.status, 1);
+  EXPECT_THAT(taps.err, HasSubstr("more TAP interfaces than NICs"));
+  const Result name = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--tap", "../nic"});
+  EXPECT_EQ(name.status, 1);
+  EXPECT_THAT(name.err, HasSubstr("../nic"));
 }
 
 }  // namespace
