@@ -244,7 +244,8 @@ void Capture::summarize() {
 void add_capture_command(CLI::App& application, int& status) {
   CLI::App* command = application.add_subcommand("capture", "Capture packets into a pcapng file");
   auto options = std::make_shared<CaptureOptions>();
-  command->add_option("-i,--interface", options->interface, "emulator[:TRAFFIC]; 'ixcap devices' lists what there is");
+  command->add_option("-i,--interface", options->interface,
+                      "emulator[:TRAFFIC] or vfio-user:SOCKET; 'ixcap devices' lists what there is");
   command->add_option("-w", options->output, "File to write, - for standard output");
   command->add_option("-c", options->count, "Stop after this many packets")->check(CLI::PositiveNumber);
   command->add_option("-s,--snapshot-length", options->snaplen, "Bytes kept of a packet; 0 means the default")

@@ -34,7 +34,8 @@ std::vector<Row> rows() {
   std::vector<std::uint16_t> ids;
   for (const ixgbe::Model& model : ixgbe::models) ids.push_back(model.device);
   std::vector<Row> result{{"emulator", "software 82599 with the built-in traffic mix", "", "", true},
-                          {"emulator:FILE", "software 82599 replaying a pcap or pcapng file", "", "", true}};
+                          {"emulator:FILE", "software 82599 replaying a pcap or pcapng file", "", "", true},
+                          {"vfio-user:SOCKET", "software 82599 that 'ixcap emulate' serves", "", "", true}};
   for (const pci::Function& card : pci::find_functions(ixgbe::intel_vendor_id, ids)) {
     result.push_back({card.address, model_name(card.device), card.kernel_driver, card.network_interface, false});
   }

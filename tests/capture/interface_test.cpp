@@ -49,7 +49,8 @@ TEST(Interface, SaysWhichDevicesItCannotDrive) {
 TEST(Interface, OpensWhatAnotherProcessServes) {
   const test::TemporaryFolder folder;
   const std::string name = "vfio-user:" + folder.file("nic.sock");
-  EXPECT_THAT(refusal(name), HasSubstr("ixcap emulate --socket"));
+  EXPECT_THAT([&] { const Interface absent(name); },
+              testing::ThrowsMessage<Error>(HasSubstr("ixcap emulate --socket")));
   emulator::Nic nic(nullptr, {}, emulator::Drive::threaded);
   std::optional<emulator::VfioUserServer> server(std::in_place, nic, folder.file("nic.sock"));
   Interface interface(name);

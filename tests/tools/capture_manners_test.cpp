@@ -155,8 +155,11 @@ TEST_F(CaptureManners, ProgressIsForTerminalsOnly) {
 }
 
 TEST_F(CaptureManners, HelpIsEverywhere) {
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{"--help"}, {"capture", "--help"}, {"devices", "--help"}, {"filter", "--help"}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"--help"},
+                                                {"capture", "--help"},
+                                                {"devices", "--help"},
+                                                {"emulate", "--help"},
+                                                {"filter", "--help"}}) {
     std::vector<std::string> command{IXCAP_COMMAND};
     command.insert(command.end(), words.begin(), words.end());
     const Result result = run(command);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -27,6 +28,12 @@ TEST(Pages, CanBeMappedAgainThroughTheirMemfd) {
   std::memcpy(pages.data(), "ixcap", 5);
   EXPECT_EQ(std::memcmp(again, "ixcap", 5), 0);
   munmap(again, pages.size());
+}
+
+TEST(Pages, CannotBeTakenFromUnderADeviceThatHasMappedThem) {
+  const Pages pages(4096);
+  EXPECT_NE(ftruncate(pages.memfd(), 0), 0);
+  EXPECT_NE(ftruncate(pages.memfd(), static_cast<off_t>(2 * pages.size())), 0);
 }
 
 TEST(Pages, RefuseWhatCannotBeHadWithAMend) {
