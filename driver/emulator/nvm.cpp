@@ -73,8 +73,8 @@ Nvm::Nvm(const std::array<std::uint8_t, 6>& mac) {
   image_[etrack_id] = 0x0001;
   image_[etrack_id + 1] = 0x8000;
   image_[option_rom] = option_rom_block;  // 1.949.0: eight bits, sixteen, eight
-  image_[option_rom_block + option_rom_high] = 0x0103;
-  image_[option_rom_block + option_rom_low] = 0xB500;
+  image_[option_rom_block + option_rom_low] = 0x0103;
+  image_[option_rom_block + option_rom_high] = 0xB500;
   image_[capabilities] = 0;
 
   // One entry for each kind of module that drivers tell apart; each with an empty list of init words.

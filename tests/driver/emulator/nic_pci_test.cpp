@@ -144,6 +144,38 @@ TEST_F(NicPci, ReceivesIntoMemoryOfTheHostsChoiceUntilItIsTakenAway) {
   EXPECT_EQ(nic.step(1), 0u) << "no bus master, no frames";
 }
 
+TEST_F(NicPci, InterruptsReachTheHostInTheirTime) {
+  class Sink final : public InterruptSink {
+   public:
+    void raise(InterruptKind kind, std::uint32_t vector) noexcept override {
+      last_kind = kind;
+      last_vector = vector;
+      ++count;
+    }
+    InterruptKind last_kind = InterruptKind::intx;
+    std::uint32_t last_vector = 0;
+    unsigned count = 0;
+  } sink;
+  nic.set_interrupt_sink(&sink);
+  write_config(0x72, 0x8000);
+  write(ixgbe::GPIE, ixgbe::GPIE_MULTIPLE_MSIX);
+  write(ixgbe::IVAR_MISC, (ixgbe::IVAR_VALID | 33) << 8);
+  write(ixgbe::EIMS, ixgbe::EICR_LSC);
+  nic.write_bar(0, ixgbe::EITR_HIGH.offset(33 - 24), 4, 50u << ixgbe::EITR_INTERVAL_SHIFT);
+  nic.set_carrier(false);
+  EXPECT_EQ(sink.count, 1u);
+  EXPECT_EQ(sink.last_kind, InterruptKind::msix);
+  EXPECT_EQ(sink.last_vector, 33u);
+  nic.set_carrier(true);
+  EXPECT_EQ(sink.count, 1u) << "too soon";
+  nic.advance_time(100'000);
+  EXPECT_EQ(sink.count, 2u);
+  nic.set_interrupt_sink(nullptr);
+  nic.set_carrier(false);
+  nic.advance_time(100'000);
+  EXPECT_EQ(sink.count, 2u);
+}
+
 TEST_F(NicPci, GarbageAccessesAreHarmless) {
   std::mt19937_64 random(1);
   for (int i = 0; i < 200'000; ++i) {
