@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -34,9 +35,9 @@ struct EmulateOptions {
 class EmulatedPort {
  public:
   /// `tap`: the TAP interface at the other end of the wire; empty: none.
-  EmulatedPort(const EmulateOptions& options, const std::string& socket, const std::string& tap)
+  EmulatedPort(const EmulateOptions& options, std::uint8_t number, const std::string& socket, const std::string& tap)
       : tap_(tap.empty() ? nullptr : std::make_unique<emulator::TapWire>(tap)),
-        nic_(make_nic(options.traffic)),
+        nic_(make_nic(options.traffic, number)),
         server_(*nic_, socket, log(options.quiet, socket)) {
     if (tap_ != nullptr) nic_->connect(tap_.get());
   }
@@ -58,10 +59,11 @@ class EmulatedPort {
   }
 
  private:
-  static std::unique_ptr<emulator::Nic> make_nic(const std::string& traffic) {
-    if (traffic.empty()) return std::make_unique<emulator::Nic>(nullptr, emulator::Rate{}, emulator::Drive::threaded);
+  static std::unique_ptr<emulator::Nic> make_nic(const std::string& traffic, std::uint8_t number) {
+    if (traffic.empty())
+      return std::make_unique<emulator::Nic>(nullptr, emulator::Rate{}, emulator::Drive::threaded, number);
     const emulator::TrafficSpec spec = emulator::parse_traffic(traffic);
-    return std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded);
+    return std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded, number);
   }
   static emulator::VfioUserServer::Log log(bool quiet, const std::string& socket) {
     if (quiet) return {};
@@ -80,7 +82,7 @@ int emulate(const EmulateOptions& options) {
   std::vector<std::unique_ptr<EmulatedPort>> ports;
   for (const std::string& socket : options.sockets) {
     const std::string tap = ports.size() < options.taps.size() ? options.taps[ports.size()] : "";
-    ports.push_back(std::make_unique<EmulatedPort>(options, socket, tap));
+    ports.push_back(std::make_unique<EmulatedPort>(options, static_cast<std::uint8_t>(ports.size()), socket, tap));
     if (!options.quiet) fmt::print(stderr, "ixcap: a software 82599 is at vfio-user:{}\n", socket);
   }
   if (options.cable) {

@@ -23,7 +23,9 @@ using WireClock = std::chrono::steady_clock;
 constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
 
 // 02: locally administered. In the NVM, from where every reset loads it.
-constexpr std::array<std::uint8_t, 6> mac_address{0x02, 0x00, 0x63, 0x78, 0x99, 0x25};
+constexpr std::array<std::uint8_t, 6> mac_address(std::uint8_t number) {
+  return {0x02, 0x00, 0x63, 0x78, 0x99, static_cast<std::uint8_t>(0x25 + number)};
+}
 
 /// A wire that falls further behind the clock than this stands still instead of catching up.
 constexpr std::uint64_t most_catch_up_ps = 1'000'000'000;
@@ -35,12 +37,12 @@ std::uint64_t picoseconds_since(WireClock::time_point start) {
 
 }  // namespace
 
-Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive)
+Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive, std::uint8_t number)
     : identity_{"emulator", ixgbe::intel_vendor_id, ixgbe::id_82599_sfp, "software Intel 82599"},
-      config_(mac_address),
+      config_(mac_address(number)),
       interrupts_(registers_, config_, msix_table_,
                   drive == Drive::stepped ? static_cast<const Clock&>(stepped_clock_) : machine_clock_),
-      control_(registers_, interrupts_, mac_address),
+      control_(registers_, interrupts_, mac_address(number)),
       receive_path_(registers_, dma_, &queue_interrupts_),
       transmit_path_(registers_, dma_, &queue_interrupts_),
       traffic_(std::move(traffic)),

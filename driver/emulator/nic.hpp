@@ -48,8 +48,9 @@ enum class Drive { threaded, stepped };
 
 class Nic final : public pci::Device, public PciFunction {
  public:
-  /// `traffic` may be null: a wire on which nothing comes.
-  Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive);
+  /// `traffic` may be null: a wire on which nothing comes. `number` tells the cards on one network apart: it is added
+  /// to the last byte of the MAC address, 02:00:63:78:99:25.
+  Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive, std::uint8_t number = 0);
   ~Nic() override;
 
   const pci::Identity& identity() const noexcept override { return identity_; }

@@ -43,6 +43,8 @@ TEST(Port, IsPassiveAndReceivesEverythingUnchanged) {
 TEST(Port, ReadsTheMacAddressThatTheCardLoaded) {
   Nic nic(nullptr, {}, Drive::stepped);
   EXPECT_EQ(Port(nic, {}).mac_address(), (MacAddress{0x02, 0x00, 0x63, 0x78, 0x99, 0x25}));
+  Nic third(nullptr, {}, Drive::stepped, 2);
+  EXPECT_EQ(Port(third, {}).mac_address(), (MacAddress{0x02, 0x00, 0x63, 0x78, 0x99, 0x27}));
 }
 
 TEST(Port, ReceivesOnlyBetweenStartAndStop) {
