@@ -88,7 +88,7 @@ void Lanes::shift(ValueKind kind, const Vector& target, unsigned distance) {
 }
 
 void Lanes::answer_to_eax() {
-  wide_ ? as_.kmovw(eax, k1) : as_.vmovmskps(eax, Xbyak::Ymm(answer_vector));
+  wide_ ? as_.kmovw(eax, k1) : as_.vmovmskps(eax, Xbyak::Ymm(answer_));
 }
 
 void Lanes::invert(const Vector& mask) {
@@ -96,12 +96,26 @@ void Lanes::invert(const Vector& mask) {
 }
 
 void Lanes::masked_equals(const Vector& lanes, std::uint32_t mask_bits, std::uint32_t constant, bool is_masked) {
+  const Vector answer = vector(answer_);
+  // The top bit of a lane is that of its upper half and of its last byte, too.
+  if (!wide_ && mask_bits == 0xffff0000) return as_.vpcmpeqw(answer, lanes, pooled(constant));
+  if (!wide_ && mask_bits == 0xff000000) return as_.vpcmpeqb(answer, lanes, pooled(constant));
   const Vector masked = mask_bits == all_bits ? lanes : vector(scratch);
   if (wide_ && constant == 0) return as_.vptestnmd(k1, lanes, pooled(mask_bits));
   // What has no bits to be looked for may have left no masked lanes behind.
   if (mask_bits != all_bits && (wide_ || !is_masked)) mask(masked, lanes, mask_bits);
   if (wide_) return as_.vpcmpeqd(k1, masked, pooled(constant));
-  as_.vpcmpeqd(vector(answer_vector), masked, pooled(constant));
+  as_.vpcmpeqd(answer, masked, pooled(constant));
+}
+
+bool Lanes::needs_table(std::size_t constants) {
+  return constants > most_compared;
+}
+
+void Lanes::either_half_equals(const Vector& lanes, std::uint16_t constant) {
+  const Vector answer = vector(answer_);
+  as_.vpcmpeqw(answer, lanes, pooled(constant * 0x10001u));
+  as_.vpmaddwd(answer, answer, pooled(0x10001));  // 0, or -1 for each half that is equal
 }
 
 // Few constants one by one, many through their perfect hash.
@@ -109,7 +123,7 @@ void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<co
                       unsigned distance) {
   const Vector number = vector(scratch);
   const Vector slot = vector(scratch + 1);
-  const Vector answer = vector(answer_vector);
+  const Vector answer = vector(answer_);
   mask(number, lanes, mask_bits);
   if (distance != 0) shift(ValueKind::shift_right, number, distance);
   if (constants.size() <= most_compared && wide_) {
@@ -136,7 +150,7 @@ void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<co
       as_.kxnorw(k1, k1, k1);
       as_.vpgatherdd(Xbyak::Zmm(target.getIdx()) | k1, ptr[rcx + Xbyak::Zmm(index.getIdx()) * 4]);
     } else {
-      const Xbyak::Ymm all = Xbyak::Ymm(answer_vector);
+      const Xbyak::Ymm all = Xbyak::Ymm(answer_);
       as_.vpcmpeqd(all, all, all);
       as_.vpgatherdd(Xbyak::Ymm(target.getIdx()), ptr[rcx + Xbyak::Ymm(index.getIdx()) * 4], all);
     }
@@ -158,7 +172,7 @@ void Lanes::greater_signed(const Vector& lanes, std::uint32_t constant) {
     as_.vpcmpgtd(k1, lanes, pooled(constant));
     return;
   }
-  as_.vpcmpgtd(vector(answer_vector), lanes, pooled(constant));
+  as_.vpcmpgtd(vector(answer_), lanes, pooled(constant));
 }
 
 void Lanes::compare(TestKind kind, const Vector& left, const Vector& right) {
@@ -175,7 +189,7 @@ void Lanes::compare(TestKind kind, const Vector& left, const Vector& right) {
     return;
   }
   // AVX2 compares signed numbers only; the larger of two unsigned ones says the same.
-  const Vector answer = vector(answer_vector);
+  const Vector answer = vector(answer_);
   switch (kind) {
     case TestKind::any_bit:
       as_.vpxor(Xbyak::Ymm(scratch), Xbyak::Ymm(scratch), Xbyak::Ymm(scratch));

@@ -3,9 +3,9 @@
 /// The vector operations that batch code consists of, for 8 lanes of AVX2 or 16 of AVX-512. Not part of the library's
 /// interface.
 ///
-/// Comparisons leave their answer in answer_vector, all bits of a lane or none (AVX2), or in k1, a bit a lane
-/// (AVX-512). They spoil the vectors from answer_vector on and k5; the search in a table also rcx. k2 to k4 choose the
-/// 16-byte quarters of a row (prepare()).
+/// Comparisons leave their answer as the top bit of each lane of a vector (AVX2; the other bits mean nothing), or in
+/// k1, a bit a lane (AVX-512). They spoil vector 13 and k5; tests for membership also vectors 14 and 15, and rcx. k2 to
+/// k4 choose the 16-byte quarters of a row (prepare()).
 
 #include <cstdint>
 #include <span>
@@ -21,13 +21,14 @@ class Lanes {
  public:
   using Vector = Xbyak::Xmm;  // of the level's width
 
-  static constexpr int answer_vector = 12;
-
   Lanes(Assembler& assembler, SimdLevel level) : as_(assembler), wide_(level == SimdLevel::avx512) {}
 
   unsigned count() const noexcept { return wide_ ? 16 : 8; }
   unsigned vector_size() const noexcept { return 4 * count(); }
   Vector vector(int number) const { return {wide_ ? Xbyak::Operand::ZMM : Xbyak::Operand::YMM, number}; }
+
+  /// The vector that answers go to from now on; none of those that comparisons spoil.
+  void answer_in(int number) { answer_ = number; }
 
   /// Sets k2 to k4.
   void prepare();
@@ -54,10 +55,14 @@ class Lanes {
   /// The last comparison's answer as one bit a lane, lane 0 lowest.
   void answer_to_eax();
 
+  /// Whether so many constants are looked up in a table, in memory.
+  static bool needs_table(std::size_t constants);
+
   /// Comparisons with constants, and of two vectors.
   /// `is_masked`: the last comparison was of the same lanes under the same mask, so that is done.
   void masked_equals(const Vector& lanes, std::uint32_t mask, std::uint32_t constant, bool is_masked = false);
   void masked_in(const Vector& lanes, std::uint32_t mask, std::span<const std::uint64_t> constants, unsigned shift);
+  void either_half_equals(const Vector& lanes, std::uint16_t constant);  // AVX2 only
   void greater_signed(const Vector& lanes, std::uint32_t constant);
   void compare(TestKind kind, const Vector& left, const Vector& right);
 
@@ -74,6 +79,7 @@ class Lanes {
 
   Assembler& as_;
   const bool wide_;
+  int answer_ = 12;
 };
 
 }  // namespace ixcap::filter::jit

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -31,9 +32,9 @@ const Frame* copy_group(const Frame* group, LaneScratch* scratch, std::uint64_t 
 WindowCompiler::WindowCompiler(const Graph& graph, SimdLevel level, Order order)
     : graph_(graph), plan_(graph), lanes_(as_, level), order_(order) {
   for (const auto& [test, how] : plan_.tests()) {
-    if (how.in_lanes) slots_[test] = slots_used_++;
+    if (how.in_lanes) slots_.tests[test] = slots_.used++;
   }
-  for (const ValueId base : plan_.assumed_bases()) assumption_slots_[base] = slots_used_++;
+  for (const ValueId base : plan_.assumed_bases()) slots_.assumptions[base] = slots_.used++;
 }
 
 Xbyak::Address WindowCompiler::kept(std::size_t index) const {
@@ -41,7 +42,15 @@ Xbyak::Address WindowCompiler::kept(std::size_t index) const {
 }
 
 unsigned WindowCompiler::frame_of(unsigned row, unsigned quarter) const {
-  return order_ == Order::natural ? row + 4 * quarter : row * lanes_.count() / 4 + quarter;
+  return order_ == Order::natural ? row + 4 * quarter : (row & 1) + 2 * quarter + 4 * (row / 2);
+}
+
+/// From the order that rows of Frames have when they are loaded (of 8: 0 2 4 6 1 3 5 7).
+void WindowCompiler::in_lane_order(const Lanes::Vector& lanes) {
+  if (order_ == Order::natural) return;
+  const std::array<std::uint32_t, 8> order = {0, 4, 2, 6, 1, 5, 3, 7};
+  lanes_.load(lanes_.vector(4), ptr[rip + as_.pooled_table(order)]);
+  as_.vpermd(Xbyak::Ymm(lanes.getIdx()), Xbyak::Ymm(4), Xbyak::Ymm(lanes.getIdx()));
 }
 
 /// Words of the rows, as lanes in the frames' order; any pair in four operations.
@@ -57,7 +66,7 @@ void WindowCompiler::compile_lengths() {
   as_.mark("addresses and lengths");
   for (unsigned row = 0; row < 4; ++row) {
     const Lanes::Vector target = lanes_.vector(static_cast<int>(row));
-    if (order_ == Order::loaded) {
+    if (order_ == Order::unpacked) {
       lanes_.load(target, ptr[rbx + lanes_.vector_size() * row]);
       continue;
     }
@@ -65,28 +74,28 @@ void WindowCompiler::compile_lengths() {
       lanes_.load_quarter(target, quarter, rbx + 16 * frame_of(row, quarter));
     }
   }
+  const unsigned wire = offsetof(Frame, wire_length) / 4;
+  if (plan_.uses_wire_length()) transpose(wire, wire, address_vector + 1, 0);
   transpose(0, offsetof(Frame, captured_length) / 4, address_vector, lengths_vector);
+  in_lane_order(lanes_.vector(address_vector));
+  in_lane_order(lanes_.vector(lengths_vector));
   lanes_.smaller(lanes_.vector(lengths_vector), 0x7fffffff);
   if (!plan_.uses_wire_length()) return;
-  const unsigned wire = offsetof(Frame, wire_length) / 4;
-  transpose(wire, wire, address_vector + 1, 0);
+  in_lane_order(lanes_.vector(address_vector + 1));
   lanes_.store(kept(plan_.kept_words().size()), lanes_.vector(address_vector + 1));
 }
 
-void WindowCompiler::compile_prefetch() {
+void WindowCompiler::compile_prefetch(const Xbyak::Reg64& next, const Xbyak::Address& end) {
   if (plan_.windows().empty()) return;
   Xbyak::Label nothing_left;
-  const auto size = static_cast<std::uint32_t>(sizeof(Frame)) * lanes_.count();
   as_.mark("first bytes of frames to come");
-  as_.mov(rcx, qword[rax + offsetof(LaneScratch, prefetch)]);
-  as_.cmp(rcx, qword[rax + offsetof(LaneScratch, prefetch_end)]);
+  as_.cmp(next, end);
   as_.jae(nothing_left);
   for (unsigned frame = 0; frame < lanes_.count(); ++frame) {
-    as_.mov(r8, qword[rcx + 16 * frame]);
+    as_.mov(r8, qword[next + sizeof(Frame) * frame]);
     as_.prefetcht0(ptr[r8]);
   }
-  as_.add(rcx, size);
-  as_.mov(qword[rax + offsetof(LaneScratch, prefetch)], rcx);
+  as_.add(next, static_cast<std::uint32_t>(sizeof(Frame)) * lanes_.count());
   as_.L(nothing_left);
 }
 
@@ -136,14 +145,16 @@ void WindowCompiler::compile_word(std::uint32_t offset, const Lanes::Vector& lan
   const auto place = std::ranges::find(kept_words, offset);
   if (place != kept_words.end()) lanes_.store(kept(static_cast<std::size_t>(place - kept_words.begin())), lanes);
   compile_fields(offset, lanes);
-  for (const auto& [base, slot] : assumption_slots_) {
+  for (const auto& [base, slot] : slots_.assumptions) {
     const std::uint32_t at = *graph_.header_length_at(base);
-    if (plan_.word_with(at, 1) != offset) continue;
+    if (plan_.word_with(at, 1) != offset || !wants(slot)) continue;
     as_.mark(fmt::format("4*([{}]&0xf) = {}, as assumed", at, assumed_header_length));
     const unsigned shift = 8 * (at - offset);
+    begin_answer(slot);
     lanes_.masked_equals(lanes, 0xfu << shift, (assumed_header_length / 4) << shift);
     keep_answer(slot);
   }
+  compile_more(offset, lanes);
 }
 
 void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& lanes) {
@@ -154,9 +165,9 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
     std::uint32_t mask;  // of the word
   };
   std::vector<FieldTest> tests;
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& [id, slot] : slots_.tests) {
     const Test& test = graph_.test(id);
-    if (test.kind != TestKind::field_equals && test.kind != TestKind::field_in) continue;
+    if ((test.kind != TestKind::field_equals && test.kind != TestKind::field_in) || !wants(slot)) continue;
     const std::uint32_t at = *plan_.assumed_offset(test.field.base, test.field.offset, test.field.width);
     if (plan_.word_with(at, test.field.width) != offset) continue;
     const unsigned shift = 8 * (at - offset);
@@ -167,8 +178,13 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
   for (const auto& [id, slot, shift, mask] : tests) {
     const Test& test = graph_.test(id);
     as_.mark(describe_with_origins(graph_, id));
+    begin_answer(slot);
     if (test.kind == TestKind::field_in) {
-      lanes_.masked_in(lanes, mask, graph_.constants(test.set), shift);
+      const auto constants = graph_.constants(test.set);
+      Xbyak::Label done;
+      const bool guarded = Lanes::needs_table(constants.size()) && compile_guard(id, done);
+      lanes_.masked_in(lanes, mask, constants, shift);
+      if (guarded) as_.L(done);
       applied = 0;
     } else {
       lanes_.masked_equals(lanes, mask, static_cast<std::uint32_t>(test.constant << shift), mask == applied);
@@ -179,10 +195,11 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
 }
 
 void WindowCompiler::compile_length_tests() {
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& [id, slot] : slots_.tests) {
     const Test& test = graph_.test(id);
-    if (test.kind != TestKind::length_covers) continue;
+    if (test.kind != TestKind::length_covers || !wants(slot)) continue;
     as_.mark(describe_with_origins(graph_, id));
+    begin_answer(slot);
     const std::uint64_t needed = as_.bound(test.constant) + (test.left == no_value ? 0 : assumed_header_length);
     lanes_.greater_signed(lanes_.vector(lengths_vector), static_cast<std::uint32_t>(needed - 1));
     keep_answer(slot);
@@ -190,10 +207,11 @@ void WindowCompiler::compile_length_tests() {
 }
 
 void WindowCompiler::compile_comparisons() {
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& [id, slot] : slots_.tests) {
     const Test& test = graph_.test(id);
-    if (test.left == no_value || test.right == no_value) continue;
+    if (test.left == no_value || test.right == no_value || !wants(slot)) continue;
     as_.mark(describe_with_origins(graph_, id));
+    begin_answer(slot);
     evaluate(test.left, 0);
     evaluate(test.right, 1);
     lanes_.compare(test.kind, lanes_.vector(0), lanes_.vector(1));
