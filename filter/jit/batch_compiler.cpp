@@ -106,7 +106,7 @@ class BatchCompiler : private WindowCompiler {
     compile_lengths();
     if (plan_.reach() != 0) {
       lanes_.jump_if_crossing(lanes_.vector(address_vector), page_size - plan_.reach(), lanes_.vector(lengths_vector),
-                              plan_.reach(), crossing);
+                              plan_.reach(), false, crossing);
     }
     as_.L(in_place);
     load_addresses();

@@ -95,6 +95,7 @@ void BatchEngine::match_groups(std::span<const Frame> frames, std::span<std::uin
   if (is_single_) {
     const auto entry = entry_of<jit::SingleFunction>(*code_);
     std::uint64_t undecided = entry(frames.data(), frames.size(), match_sets.data(), &scratch);
+    undecided >>= batch_size - frames.size();
     for (; undecided != 0; undecided &= undecided - 1) {
       const std::size_t frame = jit::frame_of_bit(static_cast<std::size_t>(std::countr_zero(undecided)));
       match_sets[frame] = scalar_.match_one(frames[frame]);

@@ -145,14 +145,14 @@ void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<co
   const PerfectHash hash(constants);
   const Vector displacement = vector(scratch + 2);
   const auto look_up = [this](const Vector& target, const Vector& index, std::span<const std::uint32_t> table) {
-    as_.lea(rcx, ptr[rip + as_.pooled_table(table)]);
+    as_.lea(rax, ptr[rip + as_.pooled_table(table)]);
     if (wide_) {
       as_.kxnorw(k1, k1, k1);
-      as_.vpgatherdd(Xbyak::Zmm(target.getIdx()) | k1, ptr[rcx + Xbyak::Zmm(index.getIdx()) * 4]);
+      as_.vpgatherdd(Xbyak::Zmm(target.getIdx()) | k1, ptr[rax + Xbyak::Zmm(index.getIdx()) * 4]);
     } else {
       const Xbyak::Ymm all = Xbyak::Ymm(answer_);
       as_.vpcmpeqd(all, all, all);
-      as_.vpgatherdd(Xbyak::Ymm(target.getIdx()), ptr[rcx + Xbyak::Ymm(index.getIdx()) * 4], all);
+      as_.vpgatherdd(Xbyak::Ymm(target.getIdx()), ptr[rax + Xbyak::Ymm(index.getIdx()) * 4], all);
     }
   };
   if (!hash.displacements.empty()) {
@@ -209,7 +209,7 @@ void Lanes::compare(TestKind kind, const Vector& left, const Vector& right) {
 }
 
 void Lanes::jump_if_crossing(const Vector& addresses, std::uint32_t last_offset, const Vector& lengths,
-                             std::uint32_t reach, const Xbyak::Label& target) {
+                             std::uint32_t reach, bool none_empty, const Xbyak::Label& target) {
   const Vector in_page = vector(scratch);
   const Vector limit = vector(scratch + 1);
   mask(in_page, addresses, page_size - 1);
@@ -222,12 +222,13 @@ void Lanes::jump_if_crossing(const Vector& addresses, std::uint32_t last_offset,
     as_.kortestw(k1, k1);
   } else {
     as_.vpcmpgtd(in_page, in_page, pooled(last_offset));
-    as_.vpxor(limit, limit, limit);
-    as_.vpcmpeqd(limit, limit, lengths);
-    as_.vpor(in_page, in_page, limit);
-    broadcast(limit, reach);
-    as_.vpcmpgtd(limit, limit, lengths);
-    as_.vptest(in_page, limit);
+    if (!none_empty) {
+      as_.vpxor(limit, limit, limit);
+      as_.vpcmpeqd(limit, limit, lengths);
+      as_.vpor(in_page, in_page, limit);
+    }
+    as_.vpsubd(limit, lengths, pooled(reach));
+    as_.vtestps(in_page, limit);
   }
   as_.jnz(target, Xbyak::CodeGenerator::T_NEAR);
 }

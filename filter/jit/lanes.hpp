@@ -4,7 +4,7 @@
 /// interface.
 ///
 /// Comparisons leave their answer as the top bit of each lane of a vector (AVX2; the other bits mean nothing), or in
-/// k1, a bit a lane (AVX-512). They spoil vector 13 and k5; tests for membership also vectors 14 and 15, and rcx. k2 to
+/// k1, a bit a lane (AVX-512). They spoil vector 13 and k5; tests for membership also vectors 14 and 15, and rax. k2 to
 /// k4 choose the 16-byte quarters of a row (prepare()).
 
 #include <cstdint>
@@ -67,9 +67,9 @@ class Lanes {
   void compare(TestKind kind, const Vector& left, const Vector& right);
 
   /// Jumps if any lane has a length below `reach`, and either an address of which the low 12 bits are above
-  /// `last_offset`, or nothing at its address: length 0.
+  /// `last_offset`, or nothing at its address: length 0, unless there are none such (`none_empty`).
   void jump_if_crossing(const Vector& addresses, std::uint32_t last_offset, const Vector& lengths, std::uint32_t reach,
-                        const Xbyak::Label& target);
+                        bool none_empty, const Xbyak::Label& target);
 
  private:
   static constexpr int scratch = 13;  // to 15

@@ -18,9 +18,6 @@ constexpr std::size_t most_masks = 768;  // on the stack: 24 KiB
 constexpr std::uint32_t lanes = 8;
 constexpr std::uint32_t vector_size = 32;
 
-// Frames of this length are common (64 bytes with FCS): code that is only for groups of longer ones would seldom run.
-constexpr std::uint32_t shortest_common_frame = 60;
-
 constexpr int no_register = -1;
 constexpr unsigned most_registers_for_choice = 4;  // test, both masks, result
 
@@ -33,7 +30,8 @@ struct MaskPlace {
 };
 
 // Registers besides those of WindowCompiler: rdi = the group's place in the batch, rsi = the batch's end, rdx = its
-// match sets, rbp = the number of the group. A mask's yes is the top bit of a lane; the other bits mean nothing.
+// match sets, rcx = the frames to ask for next, rbp = what lanes cannot decide, a bit a frame. A mask's yes is the top
+// bit of a lane; the other bits mean nothing.
 class SingleCompiler : private WindowCompiler {
  public:
   explicit SingleCompiler(const Graph& graph) : WindowCompiler(graph, SimdLevel::avx2, Order::unpacked) {
@@ -49,7 +47,7 @@ class SingleCompiler : private WindowCompiler {
     is_long_ = needed > shortest_common_frame;
     if (!is_long_) common_length_ = needed;
     for (const Window& window : plan_.windows()) {
-      most_words_ = std::max(most_words_, static_cast<int>(std::ranges::count(window.used, true)));
+      most_words_ = std::max(most_words_, static_cast<int>(window.words()));
     }
     common_plan_.emplace(graph, plan_, slots_, common_tests_);
     full_plan_.emplace(graph, plan_, slots_, std::set<TestId>{});
@@ -69,12 +67,11 @@ class SingleCompiler : private WindowCompiler {
     prologue();
     as_.L(next_group);
     as_.mov(rbx, rdi);
-    as_.mov(rcx, saved(next_frames));
     compile_prefetch(rcx, saved(end_of_next_frames));
-    as_.mov(saved(next_frames), rcx);
     if (is_long_ || plan_.uses_wire_length()) compile_lengths();
-    if (is_long_) jump_if_crossing(crossing);
     if (common_length_ != 0) jump_if_any_is_short(some_are_short);
+    if (is_long_) jump_if_crossing(common_length_ != 0, crossing);
+    order_lengths();
     load_addresses();
     as_.L(in_place);
     const int result = compile_group(*common_plan_);
@@ -85,10 +82,9 @@ class SingleCompiler : private WindowCompiler {
 
     if (common_length_ != 0) {
       as_.L(some_are_short);
-      if (!is_long_) {
-        compile_lengths();
-        jump_if_crossing(crossing);
-      }
+      if (!is_long_) compile_lengths();
+      jump_if_crossing(false, crossing);
+      order_lengths();
       load_addresses();
       as_.L(short_in_place);
       move(result, compile_group(*full_plan_));
@@ -103,10 +99,9 @@ class SingleCompiler : private WindowCompiler {
   }
 
  private:
-  enum Saved : unsigned { rdi_place, rsi_place, rdx_place, next_frames, end_of_next_frames, scratch, undecided, old_rsp };
-  static constexpr unsigned saved_words = 8;
+  enum Saved : unsigned { rdi_place, rsi_place, rdx_place, rcx_place, end_of_next_frames, scratch, old_rsp };
+  static constexpr unsigned saved_words = 7;
 
-  static constexpr int first_word_vector = 6;
   static constexpr int lowest_spoiled = 13;  // by tests; also the two above by those for membership
 
   Xbyak::Address on_stack(std::size_t slot) const { return ptr[rsp + vector_size * slot]; }
@@ -127,28 +122,26 @@ class SingleCompiler : private WindowCompiler {
     as_.and_(rsp, ~std::uint32_t{63});  // no mask crosses a cache line
     as_.mov(saved(old_rsp), rax);
     as_.mov(saved(scratch), rcx);
-    as_.mov(rax, qword[rcx + offsetof(LaneScratch, prefetch)]);
-    as_.mov(saved(next_frames), rax);
     as_.mov(rax, qword[rcx + offsetof(LaneScratch, prefetch_end)]);
     as_.mov(saved(end_of_next_frames), rax);
-    as_.mov(saved(undecided), 0);
+    as_.mov(rcx, qword[rcx + offsetof(LaneScratch, prefetch)]);
     as_.shl(rsi, 4);  // 16 bytes a Frame
     as_.add(rsi, rdi);
     as_.xor_(ebp, ebp);
   }
 
   void epilogue() {
-    as_.mov(rax, saved(undecided));
+    as_.mov(rax, rbp);
     as_.mov(rsp, saved(old_rsp));
     for (const Xbyak::Reg64& reg : {r15, r14, r13, r12, rbp, rbx}) as_.pop(reg);
     as_.vzeroupper();
     as_.ret();
   }
 
-  void jump_if_crossing(const Xbyak::Label& target) {
+  void jump_if_crossing(bool none_empty, const Xbyak::Label& target) {
     if (plan_.reach() == 0) return;
     lanes_.jump_if_crossing(lanes_.vector(address_vector), page_size - plan_.reach(), lanes_.vector(lengths_vector),
-                            plan_.reach(), target);
+                            plan_.reach(), none_empty, target);
   }
 
   /// Where lengths are not in lanes yet, the smallest are compared; of the Frames' other words, nothing.
@@ -174,11 +167,12 @@ class SingleCompiler : private WindowCompiler {
   }
 
   void compile_copies_of_group() {
-    const std::array volatiles = {rdi, rsi, rdx};
+    const std::array volatiles = {rdi, rsi, rdx, rcx};
     for (unsigned i = 0; i < volatiles.size(); ++i) as_.mov(saved(static_cast<Saved>(i)), volatiles[i]);
     compile_copies(saved(scratch));
     for (unsigned i = 0; i < volatiles.size(); ++i) as_.mov(volatiles[i], saved(static_cast<Saved>(i)));
     compile_lengths();
+    order_lengths();
     load_addresses();
   }
 
@@ -205,7 +199,7 @@ class SingleCompiler : private WindowCompiler {
     if (!plan.undecided().is_none()) {
       as_.mark("frames for scalar code");
       as_.vmovmskps(eax, vector(in_register(plan.undecided())));
-      as_.mov(byte[rsp + rbp + saved_ + 8 * undecided], al);
+      as_.or_(rbp, rax);
     }
     as_.mark("the match sets");
     return in_register(plan.answer());
@@ -354,7 +348,7 @@ class SingleCompiler : private WindowCompiler {
     as_.vmovdqu(ptr[rdx], first);
     as_.vmovdqu(ptr[rdx + vector_size], second);
     as_.add(rdx, 8 * lanes);
-    as_.add(ebp, 1);
+    as_.ror(rbp, lanes);
     as_.add(rdi, 16 * lanes);
     as_.cmp(rdi, rsi);
   }

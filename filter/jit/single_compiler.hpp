@@ -17,8 +17,8 @@
 namespace ixcap::filter::jit {
 
 /// frames: `count` of them, 0 < count <= batch_size, a multiple of 8. Writes 1 to the match set of every frame that the
-/// program accepts, 0 to those of others. The result has a bit for each frame that lanes cannot decide; frames 0 to 7
-/// are bits 0 1 4 5 2 3 6 7, and so on by eights.
+/// program accepts, 0 to those of others. The topmost `count` bits of the result tell the frames that lanes cannot
+/// decide; of them, frames 0 to 7 are bits 0 1 4 5 2 3 6 7, and so on by eights.
 using SingleFunction = std::uint64_t (*)(const Frame* frames, std::uint64_t count, std::uint64_t* match_sets,
                                          LaneScratch* scratch) noexcept;
 

@@ -46,6 +46,10 @@ unsigned WindowCompiler::frame_of(unsigned row, unsigned quarter) const {
 }
 
 /// From the order that rows of Frames have when they are loaded (of 8: 0 2 4 6 1 3 5 7).
+void WindowCompiler::order_lengths() {
+  in_lane_order(lanes_.vector(lengths_vector));
+}
+
 void WindowCompiler::in_lane_order(const Lanes::Vector& lanes) {
   if (order_ == Order::natural) return;
   const std::array<std::uint32_t, 8> order = {0, 4, 2, 6, 1, 5, 3, 7};
@@ -77,8 +81,6 @@ void WindowCompiler::compile_lengths() {
   const unsigned wire = offsetof(Frame, wire_length) / 4;
   if (plan_.uses_wire_length()) transpose(wire, wire, address_vector + 1, 0);
   transpose(0, offsetof(Frame, captured_length) / 4, address_vector, lengths_vector);
-  in_lane_order(lanes_.vector(address_vector));
-  in_lane_order(lanes_.vector(lengths_vector));
   lanes_.smaller(lanes_.vector(lengths_vector), 0x7fffffff);
   if (!plan_.uses_wire_length()) return;
   in_lane_order(lanes_.vector(address_vector + 1));
@@ -112,23 +114,15 @@ void WindowCompiler::compile_windows() {
 
 void WindowCompiler::compile_window(const Window& window) {
   as_.mark(fmt::format("bytes {} to {}", window.offset, window.offset + window_size - 1));
-  for (unsigned row = 0; row < 4; ++row) {
-    for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
-      const unsigned frame = frame_of(row, quarter);
-      Xbyak::Reg64 address = rax;
-      if (frame < 8) {
-        address = Xbyak::Reg64(static_cast<int>(8 + frame));
-      } else {
-        as_.mov(rax, qword[rbx + 16 * frame]);
-      }
-      lanes_.load_quarter(lanes_.vector(static_cast<int>(row)), quarter, address + window.offset);
-    }
+  if (window.words() == 1 && lanes_.count() == 8) {
+    load_single(window);
+    return compile_word(window.first_word(), lanes_.vector(first_word_vector));
   }
+  load_rows(window);
   std::vector<unsigned> used;
   for (unsigned i = 0; i < window.used.size(); ++i) {
     if (window.used[i]) used.push_back(i);
   }
-  constexpr int first_word_vector = 6;
   for (std::size_t i = 0; i < used.size(); i += 2) {
     const unsigned second = i + 1 < used.size() ? used[i + 1] : used[i];
     const int target = first_word_vector + static_cast<int>(i);
@@ -136,6 +130,66 @@ void WindowCompiler::compile_window(const Window& window) {
   }
   for (std::size_t i = 0; i < used.size(); ++i) {
     compile_word(window.offset + word_size * used[i], lanes_.vector(first_word_vector + static_cast<int>(i)));
+  }
+}
+
+void WindowCompiler::load_rows(const Window& window) {
+  for (unsigned row = 0; row < 4; ++row) {
+    for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
+      const unsigned frame = frame_of(row, quarter);
+      Xbyak::Reg64 address = rax;
+      if (frame < 8) {
+        address = Xbyak::Reg64(static_cast<int>(8 + frame));
+      } else {
+        as_.mov(rax, qword[rbx + sizeof(Frame) * frame]);
+      }
+      lanes_.load_quarter(lanes_.vector(static_cast<int>(row)), quarter, address + window.offset);
+    }
+  }
+}
+
+Xbyak::Reg64 WindowCompiler::address_of_lane(unsigned lane) const {
+  return Xbyak::Reg64(static_cast<int>(8 + frame_of(lane % 4, lane / 4)));
+}
+
+/// The window's only word, of 8 frames. Moving bytes between the halves of a vector is dear, blending is not.
+void WindowCompiler::load_single(const Window& window) {
+  const std::uint32_t word = window.first_word();
+  const Xbyak::Ymm target(first_word_vector);
+  if (window.blended_lanes == 8) return blend_lanes(target, word, 0, 8);
+  for (unsigned half = 0; half < 2; ++half) {
+    const unsigned first = 4 * half;
+    const Xbyak::Xmm row(half == 0 ? first_word_vector : 0);
+    if (window.blended_lanes == 4) {
+      blend_lanes(row, word, first, first + 4);
+      continue;
+    }
+    const auto place = (word - window.offset) / word_size;
+    const auto both = static_cast<std::uint8_t>(place | place << 2 | place << 4 | place << 6);
+    for (unsigned pair = 0; pair < 2; ++pair) {
+      const Xbyak::Xmm first_row(static_cast<int>(1 + pair));
+      as_.vmovdqu(first_row, ptr[address_of_lane(first + 2 * pair) + window.offset]);
+      as_.vshufps(first_row, first_row, ptr[address_of_lane(first + 2 * pair + 1) + window.offset], both);
+    }
+    constexpr std::uint8_t one_of_each = 0b10'00'10'00;
+    as_.vshufps(row, Xbyak::Xmm(1), Xbyak::Xmm(2), one_of_each);
+  }
+  as_.vinserti128(target, target, Xbyak::Xmm(0), 1);
+}
+
+/// Lanes from `first` to before `end`: each from a vector that has the word in that lane, or in that of the half.
+void WindowCompiler::blend_lanes(const Lanes::Vector& target, std::uint32_t word, unsigned first, unsigned end) {
+  as_.vmovd(Xbyak::Xmm(target.getIdx()), dword[address_of_lane(first) + word]);
+  for (unsigned lane = first + 1; lane < end; ++lane) {
+    const Xbyak::Address from = ptr[address_of_lane(lane) + (word - word_size * (lane - first))];
+    const auto chosen = static_cast<std::uint8_t>(1u << (lane - first));
+    if (lane - first < 4) {
+      const Xbyak::Xmm half(target.getIdx());
+      as_.vpblendd(half, half, from, chosen);
+    } else {
+      const Xbyak::Ymm whole(target.getIdx());
+      as_.vpblendd(whole, whole, from, chosen);
+    }
   }
 }
 

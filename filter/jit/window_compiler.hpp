@@ -30,6 +30,7 @@ class WindowCompiler {
   /// in the frames' order (of 8: 0 1 4 5 2 3 6 7).
   enum class Order : std::uint8_t { natural, unpacked };
 
+  static constexpr int first_word_vector = 6;
   static constexpr int address_vector = 6;
   static constexpr int lengths_vector = 10;
 
@@ -54,8 +55,10 @@ class WindowCompiler {
   /// Spoils r8.
   void compile_prefetch(const Xbyak::Reg64& next, const Xbyak::Address& end);
 
-  /// Addresses (their low halves) and lengths of the group's frames; the wire lengths are kept where that is needed.
+  /// Addresses (their low halves) and lengths of the group's frames, in an order of their own, from which
+  /// order_lengths() brings the lengths to that of lanes. The wire lengths are kept where that is needed.
   void compile_lengths();
+  void order_lengths();
 
   void load_addresses();
 
@@ -81,8 +84,12 @@ class WindowCompiler {
  private:
   Xbyak::Address kept(std::size_t index) const;
   unsigned frame_of(unsigned row, unsigned quarter) const;
+  Xbyak::Reg64 address_of_lane(unsigned lane) const;
   void transpose(unsigned first, unsigned second, int first_target, int second_target);
   void compile_window(const Window& window);
+  void load_rows(const Window& window);
+  void load_single(const Window& window);
+  void blend_lanes(const Lanes::Vector& target, std::uint32_t word, unsigned first, unsigned end);
   void compile_word(std::uint32_t offset, const Lanes::Vector& lanes);
   void in_lane_order(const Lanes::Vector& lanes);
   void compile_fields(std::uint32_t offset, const Lanes::Vector& lanes);
