@@ -67,13 +67,17 @@ class SingleCompiler : private WindowCompiler {
     prologue();
     as_.L(next_group);
     as_.mov(rbx, rdi);
-    compile_prefetch(rcx, saved(end_of_next_frames));
+    if (window_loads() != 0) {
+      as_.cmp(rcx, saved(end_of_next_frames));
+      as_.cmovae(rcx, rdi);  // these will do
+    }
     if (is_long_ || plan_.uses_wire_length()) compile_lengths();
     if (common_length_ != 0) jump_if_any_is_short(some_are_short);
     if (is_long_) jump_if_crossing(common_length_ != 0, crossing);
     order_lengths();
     load_addresses();
     as_.L(in_place);
+    loads_left_ = window_loads();
     const int result = compile_group(*common_plan_);
     as_.L(answered);
     write_answers(result);
@@ -216,6 +220,17 @@ class SingleCompiler : private WindowCompiler {
   void keep_answer(std::size_t) override {
     being_made_.reset();
     make_choices();
+  }
+
+  /// Asks for the first bytes of frames to come, one in so many loads: many at once would hold up the loads behind them.
+  void compile_between() override {
+    if (loads_left_ == 0) return;
+    const std::size_t every = window_loads() / lanes;
+    if (loads_left_-- % every != 0) return;
+    const std::size_t frame = lanes - 1 - loads_left_ / every;
+    as_.mov(rax, qword[rcx + sizeof(Frame) * frame]);
+    as_.prefetcht0(ptr[rax]);
+    if (frame == lanes - 1) as_.add(rcx, sizeof(Frame) * lanes);
   }
 
   bool compile_guard(TestId test, const Xbyak::Label& done) override {
@@ -366,6 +381,7 @@ class SingleCompiler : private WindowCompiler {
 
   // Of the group that code is being written for:
   const MaskPlan* masks_of_ = nullptr;
+  std::size_t loads_left_ = 0;       // that are to be mixed with asking for frames to come
   std::vector<MaskPlace> places_;    // by slot
   std::vector<std::uint32_t> uses_;  // by slot, that are left
   std::vector<Choice> pending_;

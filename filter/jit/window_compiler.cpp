@@ -144,6 +144,7 @@ void WindowCompiler::load_rows(const Window& window) {
         as_.mov(rax, qword[rbx + sizeof(Frame) * frame]);
       }
       lanes_.load_quarter(lanes_.vector(static_cast<int>(row)), quarter, address + window.offset);
+      compile_between();
     }
   }
 }
@@ -169,7 +170,9 @@ void WindowCompiler::load_single(const Window& window) {
     for (unsigned pair = 0; pair < 2; ++pair) {
       const Xbyak::Xmm first_row(static_cast<int>(1 + pair));
       as_.vmovdqu(first_row, ptr[address_of_lane(first + 2 * pair) + window.offset]);
+      compile_between();
       as_.vshufps(first_row, first_row, ptr[address_of_lane(first + 2 * pair + 1) + window.offset], both);
+      compile_between();
     }
     constexpr std::uint8_t one_of_each = 0b10'00'10'00;
     as_.vshufps(row, Xbyak::Xmm(1), Xbyak::Xmm(2), one_of_each);
@@ -180,6 +183,7 @@ void WindowCompiler::load_single(const Window& window) {
 /// Lanes from `first` to before `end`: each from a vector that has the word in that lane, or in that of the half.
 void WindowCompiler::blend_lanes(const Lanes::Vector& target, std::uint32_t word, unsigned first, unsigned end) {
   as_.vmovd(Xbyak::Xmm(target.getIdx()), dword[address_of_lane(first) + word]);
+  compile_between();
   for (unsigned lane = first + 1; lane < end; ++lane) {
     const Xbyak::Address from = ptr[address_of_lane(lane) + (word - word_size * (lane - first))];
     const auto chosen = static_cast<std::uint8_t>(1u << (lane - first));
@@ -190,6 +194,7 @@ void WindowCompiler::blend_lanes(const Lanes::Vector& target, std::uint32_t word
       const Xbyak::Ymm whole(target.getIdx());
       as_.vpblendd(whole, whole, from, chosen);
     }
+    compile_between();
   }
 }
 

@@ -51,6 +51,11 @@ class WindowCompiler {
   /// Called behind the tests of a word, for more of them.
   virtual void compile_more(std::uint32_t word, const Lanes::Vector& lanes) = 0;
 
+  /// Called behind each load of a frame's bytes, of which compile_windows() makes window_loads(): for what is better
+  /// spread out. May spoil rax.
+  virtual void compile_between() {}
+  std::size_t window_loads() const { return plan_.windows().size() * lanes_.count(); }
+
   /// Asks for the first bytes of the frames that `next` points at, unless it is at the end; goes on to those behind.
   /// Spoils r8.
   void compile_prefetch(const Xbyak::Reg64& next, const Xbyak::Address& end);
