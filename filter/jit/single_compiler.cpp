@@ -73,8 +73,10 @@ class SingleCompiler : private WindowCompiler {
     }
     if (is_long_ || plan_.uses_wire_length()) compile_lengths();
     if (common_length_ != 0) jump_if_any_is_short(some_are_short);
-    if (is_long_) jump_if_crossing(common_length_ != 0, crossing);
-    order_lengths();
+    if (is_long_) {
+      jump_if_crossing(common_length_ != 0, crossing);
+      order_lengths();
+    }
     load_addresses();
     as_.L(in_place);
     loads_left_ = window_loads();
