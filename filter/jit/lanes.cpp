@@ -21,6 +21,20 @@ Xbyak::Address Lanes::pooled(std::uint32_t constant) {
   return wide_ ? ptr_b[rip + label] : ptr[rip + label];
 }
 
+void Lanes::hold(std::uint32_t constant, int number) {
+  held_[constant] = number;
+}
+
+void Lanes::load_held() {
+  for (const auto& [constant, number] : held_) as_.vmovdqu(Xbyak::Ymm(number), pooled(constant));
+}
+
+template <typename Operation>
+void Lanes::with(std::uint32_t constant, const Operation& operation) {
+  const auto held = held_.find(constant);
+  held == held_.end() ? operation(pooled(constant)) : operation(Xbyak::Ymm(held->second));
+}
+
 void Lanes::prepare() {
   if (!wide_) return;
   for (int quarter = 1; quarter < 4; ++quarter) {
@@ -62,7 +76,8 @@ void Lanes::swap_bytes(const Vector& target) {
 }
 
 void Lanes::mask(const Vector& target, const Vector& source, std::uint32_t constant) {
-  wide_ ? as_.vpandd(target, source, pooled(constant)) : as_.vpand(target, source, pooled(constant));
+  if (wide_) return as_.vpandd(target, source, pooled(constant));
+  with(constant, [&](const Xbyak::Operand& op) { as_.vpand(target, source, op); });
 }
 
 void Lanes::operate(ValueKind kind, const Vector& target, const Vector& left, const Vector& right) {
@@ -98,14 +113,16 @@ void Lanes::invert(const Vector& mask) {
 void Lanes::masked_equals(const Vector& lanes, std::uint32_t mask_bits, std::uint32_t constant, bool is_masked) {
   const Vector answer = vector(answer_);
   // The top bit of a lane is that of its upper half and of its last byte, too.
-  if (!wide_ && mask_bits == 0xffff0000) return as_.vpcmpeqw(answer, lanes, pooled(constant));
-  if (!wide_ && mask_bits == 0xff000000) return as_.vpcmpeqb(answer, lanes, pooled(constant));
+  const bool is_half = !wide_ && mask_bits == 0xffff0000;
+  const bool is_byte = !wide_ && mask_bits == 0xff000000;
+  if (is_half) return with(constant, [&](const Xbyak::Operand& op) { as_.vpcmpeqw(answer, lanes, op); });
+  if (is_byte) return with(constant, [&](const Xbyak::Operand& op) { as_.vpcmpeqb(answer, lanes, op); });
   const Vector masked = mask_bits == all_bits ? lanes : vector(scratch);
   if (wide_ && constant == 0) return as_.vptestnmd(k1, lanes, pooled(mask_bits));
   // What has no bits to be looked for may have left no masked lanes behind.
   if (mask_bits != all_bits && (wide_ || !is_masked)) mask(masked, lanes, mask_bits);
   if (wide_) return as_.vpcmpeqd(k1, masked, pooled(constant));
-  as_.vpcmpeqd(answer, masked, pooled(constant));
+  with(constant, [&](const Xbyak::Operand& op) { as_.vpcmpeqd(answer, masked, op); });
 }
 
 bool Lanes::needs_table(std::size_t constants) {
@@ -114,8 +131,9 @@ bool Lanes::needs_table(std::size_t constants) {
 
 void Lanes::either_half_equals(const Vector& lanes, std::uint16_t constant) {
   const Vector answer = vector(answer_);
-  as_.vpcmpeqw(answer, lanes, pooled(constant * 0x10001u));
-  as_.vpmaddwd(answer, answer, pooled(0x10001));  // 0, or -1 for each half that is equal
+  with(constant * both_halves, [&](const Xbyak::Operand& op) { as_.vpcmpeqw(answer, lanes, op); });
+  // 0, or -1 for each half that is equal
+  with(both_halves, [&](const Xbyak::Operand& op) { as_.vpmaddwd(answer, answer, op); });
 }
 
 // Few constants one by one, many through their perfect hash.
@@ -211,7 +229,7 @@ void Lanes::compare(TestKind kind, const Vector& left, const Vector& right) {
 void Lanes::jump_if_crossing(const Vector& addresses, std::uint32_t last_offset, const Vector& lengths,
                              std::uint32_t reach, bool none_empty, const Xbyak::Label& target) {
   const Vector in_page = vector(scratch);
-  const Vector limit = vector(scratch + 1);
+  const Vector limit = vector(5);
   mask(in_page, addresses, page_size - 1);
   if (wide_) {
     as_.vpcmpgtd(k1, in_page, pooled(last_offset));

@@ -4,10 +4,11 @@
 /// interface.
 ///
 /// Comparisons leave their answer as the top bit of each lane of a vector (AVX2; the other bits mean nothing), or in
-/// k1, a bit a lane (AVX-512). They spoil vector 13 and k5; tests for membership also vectors 14 and 15, and rax. k2 to
-/// k4 choose the 16-byte quarters of a row (prepare()).
+/// k1, a bit a lane (AVX-512). They spoil vector 13 and k5; tests for membership also vectors 14 and 15, and rax;
+/// jump_if_crossing() vectors 5 and 13. k2 to k4 choose the 16-byte quarters of a row (prepare()).
 
 #include <cstdint>
+#include <map>
 #include <span>
 
 #include <ixcap/filter/graph.hpp>
@@ -27,8 +28,16 @@ class Lanes {
   unsigned vector_size() const noexcept { return 4 * count(); }
   Vector vector(int number) const { return {wide_ ? Xbyak::Operand::ZMM : Xbyak::Operand::YMM, number}; }
 
+  /// A halfword times this is in both halves of a word.
+  static constexpr std::uint32_t both_halves = 0x10001;
+
   /// The vector that answers go to from now on; none of those that comparisons spoil.
   void answer_in(int number) { answer_ = number; }
+
+  /// Loads constants to vectors of their own, where comparisons with fields find them from now on (AVX2). Nothing else
+  /// may spoil these vectors.
+  void hold(std::uint32_t constant, int number);
+  void load_held();
 
   /// Sets k2 to k4.
   void prepare();
@@ -75,11 +84,16 @@ class Lanes {
   static constexpr int scratch = 13;  // to 15
 
   Xbyak::Address pooled(std::uint32_t constant);
+
+  /// operation(what holds the constant)
+  template <typename Operation>
+  void with(std::uint32_t constant, const Operation& operation);
   void invert(const Vector& mask);
 
   Assembler& as_;
   const bool wide_;
   int answer_ = 12;
+  std::map<std::uint32_t, int> held_;  // vectors, by constant
 };
 
 }  // namespace ixcap::filter::jit

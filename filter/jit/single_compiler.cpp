@@ -29,9 +29,9 @@ struct MaskPlace {
   bool is_made() const noexcept { return reg != no_register || on_stack; }
 };
 
-// Registers besides those of WindowCompiler: rdi = the group's place in the batch, rsi = the batch's end, rdx = its
-// match sets, rcx = the frames to ask for next, rbp = what lanes cannot decide, a bit a frame. A mask's yes is the top
-// bit of a lane; the other bits mean nothing.
+// Registers besides those of WindowCompiler: rsi = the batch's end, rdx = the group's match sets, rcx = the frames to ask
+// for next, rdi = where those end, rbp = what lanes cannot decide, a bit a frame. A mask's yes is the top bit of a lane;
+// the other bits mean nothing.
 class SingleCompiler : private WindowCompiler {
  public:
   explicit SingleCompiler(const Graph& graph) : WindowCompiler(graph, SimdLevel::avx2, Order::unpacked) {
@@ -51,6 +51,7 @@ class SingleCompiler : private WindowCompiler {
     }
     common_plan_.emplace(graph, plan_, slots_, common_tests_);
     full_plan_.emplace(graph, plan_, slots_, std::set<TestId>{});
+    hold_constants();
     masks_ = std::max(common_plan_->uses().size(), full_plan_->uses().size());
     keep_words_at(vector_size * masks_);
     saved_ = vector_size * masks_ + kept_size();
@@ -66,10 +67,9 @@ class SingleCompiler : private WindowCompiler {
     Xbyak::Label next_group, in_place, answered, some_are_short, short_in_place, crossing;
     prologue();
     as_.L(next_group);
-    as_.mov(rbx, rdi);
     if (window_loads() != 0) {
-      as_.cmp(rcx, saved(end_of_next_frames));
-      as_.cmovae(rcx, rdi);  // these will do
+      as_.cmp(rcx, rdi);
+      as_.cmovae(rcx, rbx);  // these will do
     }
     if (is_long_ || plan_.uses_wire_length()) compile_lengths();
     if (common_length_ != 0) jump_if_any_is_short(some_are_short);
@@ -105,7 +105,7 @@ class SingleCompiler : private WindowCompiler {
   }
 
  private:
-  enum Saved : unsigned { rdi_place, rsi_place, rdx_place, rcx_place, end_of_next_frames, scratch, old_rsp };
+  enum Saved : unsigned { rdi_place, rsi_place, rdx_place, rcx_place, rbx_place, scratch, old_rsp };
   static constexpr unsigned saved_words = 7;
 
   static constexpr int lowest_spoiled = 13;  // by tests; also the two above by those for membership
@@ -120,6 +120,29 @@ class SingleCompiler : private WindowCompiler {
     return static_cast<std::uint32_t>(test.constant + (test.left == no_value ? 0 : assumed_header_length));
   }
 
+  /// The constants that most comparisons use go to the two vectors that masks can do without.
+  void hold_constants() {
+    const int for_masks = lowest_spoiled - first_word_vector - most_words_;
+    holds_constants_ = !searches_sets_ && for_masks >= static_cast<int>(most_registers_for_choice);
+    if (!holds_constants_) return;
+    std::map<std::uint32_t, unsigned> uses;
+    for (const EitherHalf& either : common_plan_->either_halves()) {
+      ++uses[either.constant * Lanes::both_halves];
+      ++uses[Lanes::both_halves];
+    }
+    for (const auto& [id, slot] : slots_.tests) {
+      if (graph_.test(id).kind != TestKind::field_equals || common_plan_->uses()[slot] == 0) continue;
+      const auto [mask, constant] = word_compared(graph_.test(id));
+      ++uses[mask];
+      ++uses[constant];
+    }
+    for (int reg = lowest_spoiled + 1; reg < lowest_spoiled + 3 && !uses.empty(); ++reg) {
+      const auto most = std::ranges::max_element(uses, {}, [](const auto& entry) { return entry.second; });
+      lanes_.hold(most->first, reg);
+      uses.erase(most);
+    }
+  }
+
   void prologue() {
     as_.endbr64();
     for (const Xbyak::Reg64& reg : {rbx, rbp, r12, r13, r14, r15}) as_.push(reg);
@@ -128,12 +151,13 @@ class SingleCompiler : private WindowCompiler {
     as_.and_(rsp, ~std::uint32_t{63});  // no mask crosses a cache line
     as_.mov(saved(old_rsp), rax);
     as_.mov(saved(scratch), rcx);
-    as_.mov(rax, qword[rcx + offsetof(LaneScratch, prefetch_end)]);
-    as_.mov(saved(end_of_next_frames), rax);
-    as_.mov(rcx, qword[rcx + offsetof(LaneScratch, prefetch)]);
+    as_.mov(rbx, rdi);
     as_.shl(rsi, 4);  // 16 bytes a Frame
     as_.add(rsi, rdi);
+    as_.mov(rdi, qword[rcx + offsetof(LaneScratch, prefetch_end)]);
+    as_.mov(rcx, qword[rcx + offsetof(LaneScratch, prefetch)]);
     as_.xor_(ebp, ebp);
+    lanes_.load_held();
   }
 
   void epilogue() {
@@ -155,31 +179,29 @@ class SingleCompiler : private WindowCompiler {
     as_.mark("all captured lengths at once");
     const auto needed = static_cast<std::uint32_t>(as_.bound(common_length_));
     std::array<std::uint32_t, lanes> limits;
-    std::array<std::uint32_t, lanes> top_bits;
     limits.fill(needed);
-    top_bits.fill(0x80000000);
     const Xbyak::Ymm shortest = vector(is_long_ ? lengths_vector : 0);
+    constexpr std::uint32_t lengths_of_row = 0x11 << offsetof(Frame, captured_length) / 4;
     if (!is_long_) {
-      for (std::uint32_t i = 0; i < lanes; ++i) {
-        if (i % 4 != offsetof(Frame, captured_length) / 4) limits[i] = top_bits[i] = 0;
-      }
       as_.vmovdqu(shortest, ptr[rbx]);
       for (unsigned row = 1; row < 4; ++row) as_.vpminud(shortest, shortest, ptr[rbx + vector_size * row]);
     }
     // Lengths from 2^31 on count as short, or as long: both copies of the code are right for them.
     as_.vpsubd(vector(1), shortest, ptr[rip + as_.pooled_table(limits)]);
-    as_.vtestps(vector(1), ptr[rip + as_.pooled_table(top_bits)]);
+    as_.vmovmskps(eax, vector(1));
+    as_.test(eax, is_long_ ? 0xff : lengths_of_row);
     as_.jnz(target, Xbyak::CodeGenerator::T_NEAR);
   }
 
   void compile_copies_of_group() {
-    const std::array volatiles = {rdi, rsi, rdx, rcx};
-    for (unsigned i = 0; i < volatiles.size(); ++i) as_.mov(saved(static_cast<Saved>(i)), volatiles[i]);
+    const std::array registers = {rdi, rsi, rdx, rcx, rbx};
+    for (unsigned i = 0; i < registers.size(); ++i) as_.mov(saved(static_cast<Saved>(i)), registers[i]);
     compile_copies(saved(scratch));
-    for (unsigned i = 0; i < volatiles.size(); ++i) as_.mov(volatiles[i], saved(static_cast<Saved>(i)));
+    lanes_.load_held();
     compile_lengths();
     order_lengths();
     load_addresses();
+    for (unsigned i = 0; i < registers.size(); ++i) as_.mov(registers[i], saved(static_cast<Saved>(i)));
   }
 
   // --- A group: tests as their words come by, and every choice as soon as it can be made ---
@@ -193,7 +215,7 @@ class SingleCompiler : private WindowCompiler {
     free_.clear();
     registers_ = 0;
     const int behind_words = first_word_vector + most_words_;
-    if (!searches_sets_) give_registers(lowest_spoiled + 1, lowest_spoiled + 3);
+    if (!searches_sets_ && !holds_constants_) give_registers(lowest_spoiled + 1, lowest_spoiled + 3);
     give_registers(lengths_vector + 1, lowest_spoiled);
     give_registers(behind_words, lengths_vector);
     compile_length_tests();
@@ -366,14 +388,15 @@ class SingleCompiler : private WindowCompiler {
     as_.vmovdqu(ptr[rdx + vector_size], second);
     as_.add(rdx, 8 * lanes);
     as_.ror(rbp, lanes);
-    as_.add(rdi, 16 * lanes);
-    as_.cmp(rdi, rsi);
+    as_.add(rbx, 16 * lanes);
+    as_.cmp(rbx, rsi);
   }
 
   std::set<TestId> common_tests_;    // of lengths, that hold for groups of common frames
   std::uint32_t common_length_ = 0;  // which is what these have
   bool is_long_ = false;             // windows or tests ask for more than common frames have
   bool searches_sets_ = false;
+  bool holds_constants_ = false;
   int most_words_ = 0;  // of a window
   std::optional<MaskPlan> common_plan_;
   std::optional<MaskPlan> full_plan_;

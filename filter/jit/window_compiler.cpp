@@ -216,6 +216,12 @@ void WindowCompiler::compile_word(std::uint32_t offset, const Lanes::Vector& lan
   compile_more(offset, lanes);
 }
 
+WindowCompiler::WordComparison WindowCompiler::word_compared(const Test& test) const {
+  const std::uint32_t at = *plan_.assumed_offset(test.field.base, test.field.offset, test.field.width);
+  const unsigned shift = 8 * (at - plan_.word_with(at, test.field.width));
+  return {static_cast<std::uint32_t>(test.field.mask << shift), static_cast<std::uint32_t>(test.constant << shift)};
+}
+
 void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& lanes) {
   struct FieldTest {
     TestId id;
@@ -246,7 +252,7 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
       if (guarded) as_.L(done);
       applied = 0;
     } else {
-      lanes_.masked_equals(lanes, mask, static_cast<std::uint32_t>(test.constant << shift), mask == applied);
+      lanes_.masked_equals(lanes, mask, word_compared(test).constant, mask == applied);
       applied = mask;
     }
     keep_answer(slot);

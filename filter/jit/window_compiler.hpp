@@ -67,6 +67,13 @@ class WindowCompiler {
 
   void load_addresses();
 
+  /// What a field_equals test that lanes do compares in its word: mask and constant.
+  struct WordComparison {
+    std::uint32_t mask;
+    std::uint32_t constant;
+  };
+  WordComparison word_compared(const Test& test) const;
+
   /// Tests of fields, and assumptions.
   void compile_windows();
   void compile_length_tests();
