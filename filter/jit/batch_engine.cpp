@@ -51,8 +51,7 @@ BatchEngine::BatchEngine(EngineKind kind, std::span<const Program> programs)
     bits_.push_back(std::uint64_t{1} << i);
   }
   optimize(graph, widest_field);
-  std::optional<jit::Code> single;
-  if (kind == EngineKind::avx2) single = jit::compile_single(graph);
+  std::optional<jit::Code> single = jit::compile_single(graph);
   const bool is_single = single.has_value();
   const jit::SimdLevel level = kind == EngineKind::avx512 ? jit::SimdLevel::avx512 : jit::SimdLevel::avx2;
   code_ = std::make_unique<const jit::Code>(single ? std::move(*single) : jit::compile_batch(graph, level));

@@ -6,7 +6,7 @@
 /// from all frames of the group and transposed, and every test is done for all lanes at once, whether or not a program
 /// gets there: there is no branch to mispredict. Each test leaves a 64-bit word with one bit a frame. Then the graph's
 /// nodes are a handful of bit operations on such words for the whole batch, shared by all programs.
-/// One small program on AVX2, the commonest case, has a shorter way (jit/single_compiler.hpp).
+/// One small program, the commonest case, has a shorter way, with 8 lanes everywhere (jit/single_compiler.hpp).
 ///
 /// Frames that lanes cannot decide (an IPv4 header with options in front of a field, a far or computed offset, a
 /// division) go through the scalar code one by one. Windows are loaded whole, so up to 128 bytes from the start of a

@@ -19,12 +19,7 @@ std::vector<std::size_t> Choice::operands() const {
 }
 
 MaskPlan::MaskPlan(const Graph& graph, const LanePlan& lanes, const Slots& slots, const std::set<TestId>& settled)
-    : graph_(graph),
-      lanes_(lanes),
-      slots_(slots),
-      settled_(settled),
-      masks_(graph.nodes()),
-      next_slot_(slots.used) {
+    : graph_(graph), lanes_(lanes), slots_(slots), settled_(settled), masks_(graph.nodes()), next_slot_(slots.used) {
   for (const auto& [test, slot] : slots.tests) test_at_[slot] = test;
   find_answers();
   find_guards();

@@ -29,9 +29,9 @@ struct MaskPlace {
   bool is_made() const noexcept { return reg != no_register || on_stack; }
 };
 
-// Registers besides those of WindowCompiler: rsi = the batch's end, rdx = the group's match sets, rcx = the frames to ask
-// for next, rdi = where those end, rbp = what lanes cannot decide, a bit a frame. A mask's yes is the top bit of a lane;
-// the other bits mean nothing.
+// Registers besides those of WindowCompiler: rsi = the batch's end, rdx = the group's match sets, rcx = the frames to
+// ask for next, rdi = where those end, rbp = what lanes cannot decide, a bit a frame. A mask's yes is the top bit of a
+// lane; the other bits mean nothing.
 class SingleCompiler : private WindowCompiler {
  public:
   explicit SingleCompiler(const Graph& graph) : WindowCompiler(graph, SimdLevel::avx2, Order::unpacked) {
@@ -246,7 +246,8 @@ class SingleCompiler : private WindowCompiler {
     make_choices();
   }
 
-  /// Asks for the first bytes of frames to come, one in so many loads: many at once would hold up the loads behind them.
+  /// Asks for the first bytes of frames to come, one in so many loads: many at once would hold up the loads behind
+  /// them.
   void compile_between() override {
     if (loads_left_ == 0) return;
     const std::size_t every = window_loads() / lanes;
@@ -326,7 +327,8 @@ class SingleCompiler : private WindowCompiler {
   int in_register(const Mask& mask, bool last = true) {
     if (!mask.is_stored()) {
       const int reg = take_register();
-      mask.is_all() ? as_.vpcmpeqd(vector(reg), vector(reg), vector(reg)) : as_.vpxor(vector(reg), vector(reg), vector(reg));
+      mask.is_all() ? as_.vpcmpeqd(vector(reg), vector(reg), vector(reg))
+                    : as_.vpxor(vector(reg), vector(reg), vector(reg));
       free_.push_back(reg);
       return reg;
     }
