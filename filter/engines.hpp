@@ -24,7 +24,7 @@ enum class EngineKind : std::uint8_t {
   interpreter,
   scalar,  ///< native code for one frame after the other: any x86-64
   avx2,    ///< native code for 8 frames at once
-  avx512,  ///< native code for 16 frames at once (AVX-512 F, BW, DQ and VL)
+  avx512,  ///< native code for 16 frames at once (AVX-512 F, BW, DQ and VL); 8 if there is one small program
 };
 
 /// `interpreter`, `scalar`, `avx2` or `avx512`.

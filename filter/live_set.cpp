@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include <ixcap/driver/idle.hpp>
 #include <ixcap/filter/live_set.hpp>
@@ -18,7 +19,7 @@ LiveSet::Filters LiveSet::seated(std::vector<Filter> filters) {
     throw Error("cannot make filter set", "", fmt::format("{} filters, more than {}", filters.size(), most_filters),
                 "join some of them with 'or', or start a second capture");
   }
-  std::ranges::move(filters, seats.begin());
+  for (std::size_t i = 0; i < filters.size(); ++i) seats[i] = std::make_shared<const Filter>(std::move(filters[i]));
   return seats;
 }
 
@@ -28,32 +29,32 @@ LiveSet::~LiveSet() {
 
 unsigned LiveSet::add(Filter filter) {
   const std::scoped_lock lock(changing_);
-  const auto free = std::ranges::find_if(filters_, [](const auto& taken) { return !taken.has_value(); });
+  const auto free = std::ranges::find_if(filters_, [](const auto& taken) { return taken == nullptr; });
   if (free == filters_.end()) {
     throw Error("cannot add a filter", "", fmt::format("there are {} already", most_filters),
                 "remove one, or join two with 'or'");
   }
   const auto bit = static_cast<unsigned>(free - filters_.begin());
-  change(bit, std::move(filter));
+  change(bit, std::make_shared<const Filter>(std::move(filter)));
   return bit;
 }
 
 void LiveSet::replace(unsigned bit, Filter filter) {
   const std::scoped_lock lock(changing_);
   check_in_use(bit);
-  change(bit, std::move(filter));
+  change(bit, std::make_shared<const Filter>(std::move(filter)));
 }
 
 void LiveSet::remove(unsigned bit) {
   const std::scoped_lock lock(changing_);
   check_in_use(bit);
-  change(bit, std::nullopt);
+  change(bit, nullptr);
 }
 
 std::uint64_t LiveSet::bits() const {
   const std::scoped_lock lock(changing_);
   std::uint64_t bits = 0;
-  for (std::size_t i = 0; i < filters_.size(); ++i) bits |= std::uint64_t{filters_[i].has_value()} << i;
+  for (std::size_t i = 0; i < filters_.size(); ++i) bits |= std::uint64_t{filters_[i] != nullptr} << i;
   return bits;
 }
 
@@ -63,10 +64,11 @@ void LiveSet::check_in_use(unsigned bit) const {
               "give a bit that add() returned and that was not removed since");
 }
 
-void LiveSet::change(unsigned bit, std::optional<Filter> filter) {
+void LiveSet::change(unsigned bit, std::shared_ptr<const Filter> filter) {
   Filters next = filters_;
   next[bit] = std::move(filter);
   publish(compiled(next));
+  static_assert(std::is_nothrow_move_assignable_v<Filters>);  // readers see the change already
   filters_ = std::move(next);
 }
 

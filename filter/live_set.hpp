@@ -30,7 +30,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -91,11 +90,11 @@ class LiveSet {
     std::atomic<const Set*> inside = nullptr;  // the Set its reader may be in
     std::atomic<bool> taken = false;
   };
-  using Filters = std::array<std::optional<Filter>, most_filters>;
+  using Filters = std::array<std::shared_ptr<const Filter>, most_filters>;  // null: the bit is free
 
   static Filters seated(std::vector<Filter> filters);
   std::unique_ptr<const Set> compiled(const Filters& filters) const;
-  void change(unsigned bit, std::optional<Filter> filter);
+  void change(unsigned bit, std::shared_ptr<const Filter> filter);
   void publish(std::unique_ptr<const Set> next) noexcept;
   void check_in_use(unsigned bit) const;
 

@@ -27,7 +27,7 @@ class BatchCompiler : private WindowCompiler {
  public:
   BatchCompiler(const Graph& graph, SimdLevel level)
       : WindowCompiler(graph, level, Order::natural), answers_(graph.nodes()), undecided_(graph.nodes()) {
-    words_ = slots_used_ + 2 * plan_.nodes().size() + 1;
+    words_ = slots_.used + 2 * plan_.nodes().size() + 1;
     keep_words_at(8 * words_);
     saved_ = 8 * words_ + kept_size();
     frame_size_ = saved_ + 4 * 8 + 8;  // odd, behind the six registers that are pushed
@@ -37,7 +37,7 @@ class BatchCompiler : private WindowCompiler {
   Code compile() {
     if (words_ > most_words) return {};
     prologue();
-    if (!slots_.empty()) compile_groups();
+    if (!slots_.tests.empty()) compile_groups();
     as_.mark("which frames each node accepts");
     for (const NodeId id : plan_.nodes()) combine(id);
     epilogue();
@@ -84,6 +84,11 @@ class BatchCompiler : private WindowCompiler {
 
   // --- Tests, for a group of as many frames as there are lanes ---
 
+  bool wants(std::size_t) const override { return true; }
+  void begin_answer(std::size_t) override {}
+  bool compile_guard(TestId, const Xbyak::Label&) override { return false; }
+  void compile_more(std::uint32_t, const Lanes::Vector&) override {}
+
   void keep_answer(std::size_t slot) override {
     lanes_.answer_to_eax();
     const Xbyak::RegExp place = rsp + rbp + 8 * slot;
@@ -95,11 +100,13 @@ class BatchCompiler : private WindowCompiler {
     as_.L(next_group);
     as_.mov(rbx, rdi);
     as_.mov(rax, saved(3));
-    compile_prefetch();
+    as_.mov(rcx, qword[rax + offsetof(LaneScratch, prefetch)]);
+    compile_prefetch(rcx, qword[rax + offsetof(LaneScratch, prefetch_end)]);
+    as_.mov(qword[rax + offsetof(LaneScratch, prefetch)], rcx);
     compile_lengths();
     if (plan_.reach() != 0) {
       lanes_.jump_if_crossing(lanes_.vector(address_vector), page_size - plan_.reach(), lanes_.vector(lengths_vector),
-                              plan_.reach(), crossing);
+                              plan_.reach(), false, crossing);
     }
     as_.L(in_place);
     load_addresses();
@@ -170,7 +177,7 @@ class BatchCompiler : private WindowCompiler {
       undecided_[id].kind = Word::Kind::all;
       return;
     }
-    const std::size_t test = slots_.at(node.test);
+    const std::size_t test = slots_.tests.at(node.test);
     const Word if_true = answer(node.if_true);
     const Word if_false = answer(node.if_false);
     if (if_true.is_all() && if_false.is_none()) {
@@ -188,7 +195,7 @@ class BatchCompiler : private WindowCompiler {
     }
     choose(word(test), true_undecided, false_undecided);
     for (const ValueId base : how.assumed_bases) {
-      as_.mov(rcx, word(assumption_slots_.at(base)));
+      as_.mov(rcx, word(slots_.assumptions.at(base)));
       as_.not_(rcx);
       as_.or_(rax, rcx);
     }
@@ -197,7 +204,7 @@ class BatchCompiler : private WindowCompiler {
 
   /// Keeps rax.
   Word store() {
-    const std::size_t slot = slots_used_ + stored_++;
+    const std::size_t slot = slots_.used + stored_++;
     as_.mov(word(slot), rax);
     return {Word::Kind::stored, slot};
   }

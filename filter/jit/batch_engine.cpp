@@ -51,11 +51,15 @@ BatchEngine::BatchEngine(EngineKind kind, std::span<const Program> programs)
     bits_.push_back(std::uint64_t{1} << i);
   }
   optimize(graph, widest_field);
-  std::optional<jit::Code> single;
-  if (kind == EngineKind::avx2) single = jit::compile_single(graph);
-  is_single_ = single.has_value();
+  std::optional<jit::Code> single = jit::compile_single(graph);
+  const bool is_single = single.has_value();
   const jit::SimdLevel level = kind == EngineKind::avx512 ? jit::SimdLevel::avx512 : jit::SimdLevel::avx2;
   code_ = std::make_unique<const jit::Code>(single ? std::move(*single) : jit::compile_batch(graph, level));
+  if (is_single) {
+    single_ = entry_of<jit::SingleFunction>(*code_);
+  } else if (code_->memory) {
+    several_ = entry_of<jit::BatchFunction>(*code_);
+  }
 }
 
 BatchEngine::~BatchEngine() = default;
@@ -67,9 +71,12 @@ void BatchEngine::match(std::span<const Frame> frames, std::span<std::uint64_t> 
 void BatchEngine::match_ahead(std::span<const Frame> frames, std::span<std::uint64_t> match_sets,
                               std::span<const Frame> next) const noexcept {
   if (frames.empty()) return;
-  if (!code_->memory) return scalar_.match(frames, match_sets);
-  if (frames.size() % lanes_ == 0) return match_groups(frames, match_sets, next);
+  if (single_ == nullptr && several_ == nullptr) return scalar_.match(frames, match_sets);
+  if ((frames.size() & (lanes_ - 1)) != 0) return match_padded(frames, match_sets);
+  match_groups(frames, match_sets.data(), next.size() == batch_size ? next.data() : nullptr);
+}
 
+void BatchEngine::match_padded(std::span<const Frame> frames, std::span<std::uint64_t> match_sets) const noexcept {
   // Whole groups: frames of one byte, which may be read beyond it, stand for missing ones.
   alignas(jit::longest_reach) static constexpr std::array<std::uint8_t, jit::longest_reach> nothing = {};
   std::array<Frame, batch_size> padded;
@@ -78,23 +85,23 @@ void BatchEngine::match_ahead(std::span<const Frame> frames, std::span<std::uint
   std::ranges::copy(frames, padded.begin());
   std::fill_n(padded.begin() + static_cast<std::ptrdiff_t>(frames.size()), count - frames.size(),
               Frame{nothing.data(), 1, 1});
-  match_groups({padded.data(), count}, padded_sets, {});
+  match_groups({padded.data(), count}, padded_sets.data(), nullptr);
   std::copy_n(padded_sets.begin(), frames.size(), match_sets.begin());
 }
 
-void BatchEngine::match_groups(std::span<const Frame> frames, std::span<std::uint64_t> match_sets,
-                               std::span<const Frame> next) const noexcept {
+void BatchEngine::match_groups(std::span<const Frame> frames, std::uint64_t* match_sets,
+                               const Frame* next) const noexcept {
   jit::LaneScratch scratch;
-  if (next.size() == batch_size) {
-    scratch.prefetch = next.data();
-    scratch.prefetch_end = next.data() + next.size();
+  if (next != nullptr) {
+    scratch.prefetch = next;
+    scratch.prefetch_end = next + batch_size;
   } else {
     scratch.prefetch = frames.data() + std::min(frames.size(), prefetch_ahead);
     scratch.prefetch_end = frames.data() + frames.size();
   }
-  if (is_single_) {
-    const auto entry = entry_of<jit::SingleFunction>(*code_);
-    std::uint64_t undecided = entry(frames.data(), frames.size(), match_sets.data(), &scratch);
+  if (single_ != nullptr) {
+    std::uint64_t undecided = single_(frames.data(), frames.size(), match_sets, &scratch);
+    undecided >>= batch_size - frames.size();
     for (; undecided != 0; undecided &= undecided - 1) {
       const std::size_t frame = jit::frame_of_bit(static_cast<std::size_t>(std::countr_zero(undecided)));
       match_sets[frame] = scalar_.match_one(frames[frame]);
@@ -102,8 +109,8 @@ void BatchEngine::match_groups(std::span<const Frame> frames, std::span<std::uin
     return;
   }
   std::array<std::uint64_t, most_filters + 1> words;
-  entry_of<jit::BatchFunction> (*code_)(frames.data(), frames.size(), words.data(), &scratch);
-  spread(words, bits_, frames.size(), match_sets.data());
+  several_(frames.data(), frames.size(), words.data(), &scratch);
+  spread(words, bits_, frames.size(), match_sets);
   std::uint64_t undecided = words[bits_.size()];
   if (frames.size() < batch_size) undecided &= (std::uint64_t{1} << frames.size()) - 1;
   for (; undecided != 0; undecided &= undecided - 1) {

@@ -6,7 +6,7 @@
 /// from all frames of the group and transposed, and every test is done for all lanes at once, whether or not a program
 /// gets there: there is no branch to mispredict. Each test leaves a 64-bit word with one bit a frame. Then the graph's
 /// nodes are a handful of bit operations on such words for the whole batch, shared by all programs.
-/// One small program on AVX2, the commonest case, has a shorter way (jit/single_compiler.hpp).
+/// One small program, the commonest case, has a shorter way, with 8 lanes everywhere (jit/single_compiler.hpp).
 ///
 /// Frames that lanes cannot decide (an IPv4 header with options in front of a field, a far or computed offset, a
 /// division) go through the scalar code one by one. Windows are loaded whole, so up to 128 bytes from the start of a
@@ -20,7 +20,9 @@
 #include <ixcap/driver/frame.hpp>
 #include <ixcap/filter/engine.hpp>
 #include <ixcap/filter/engines.hpp>
+#include <ixcap/filter/jit/batch_compiler.hpp>
 #include <ixcap/filter/jit/scalar_engine.hpp>
+#include <ixcap/filter/jit/single_compiler.hpp>
 #include <ixcap/filter/program.hpp>
 
 namespace ixcap::filter {
@@ -40,15 +42,19 @@ class BatchEngine final : public Engine {
   NativeCode native_code() const noexcept override;
 
  private:
-  /// `frames`: a multiple of the lanes.
-  void match_groups(std::span<const Frame> frames, std::span<std::uint64_t> match_sets,
-                    std::span<const Frame> next) const noexcept;
+  /// `frames`: not a multiple of the lanes.
+  void match_padded(std::span<const Frame> frames, std::span<std::uint64_t> match_sets) const noexcept;
+
+  /// `frames`: a multiple of the lanes, at least one. `next`: batch_size frames to come, or null. All arguments are in
+  /// registers: a span on the stack is written in halves and read whole, for which the CPU waits.
+  void match_groups(std::span<const Frame> frames, std::uint64_t* match_sets, const Frame* next) const noexcept;
 
   const ScalarEngine scalar_;
   std::unique_ptr<const jit::Code> code_;
   std::uint64_t lanes_;
   std::vector<std::uint64_t> bits_;  // by program
-  bool is_single_ = false;           // the code is a jit::SingleFunction
+  jit::SingleFunction single_ = nullptr;
+  jit::BatchFunction several_ = nullptr;  // neither: all is left to scalar code
 };
 
 }  // namespace ixcap::filter

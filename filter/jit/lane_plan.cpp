@@ -13,6 +13,7 @@ LanePlan::LanePlan(const Graph& graph) : graph_(graph), nodes_(graph.reachable(g
   for (const ValueId base : assumed_bases_) wanted_.push_back({*graph_.header_length_at(base), 1});
   choose_words();
   choose_windows();
+  choose_blends();
 }
 
 std::optional<std::uint32_t> LanePlan::assumed_offset(ValueId base, std::uint32_t offset, unsigned width) const {
@@ -128,6 +129,25 @@ void LanePlan::choose_windows() {
     windows_.push_back(window);
   }
   assert(reach_ <= longest_reach);  // copies of short frames are no longer
+}
+
+// A vector that ends with the word has it in its last lane, one that begins with it in its first. Frames must hold all
+// that is loaded, so the reach grows, but not beyond what it is or what common frames have.
+void LanePlan::choose_blends() {
+  const std::uint32_t most = std::max(reach_, shortest_common_frame);
+  for (Window& window : windows_) {
+    if (window.words() != 1) continue;
+    const std::uint32_t word = window.first_word();
+    constexpr std::uint32_t before_4 = 3 * word_size;  // the last of 4 lanes
+    constexpr std::uint32_t before_8 = 7 * word_size;
+    if (word >= before_8 && word + window_size <= most) {
+      window.blended_lanes = 8;
+      reach_ = std::max(reach_, word + window_size);
+    } else if (word >= before_4 && word + window_size - word_size <= most) {
+      window.blended_lanes = 4;
+      reach_ = std::max(reach_, word + window_size - word_size);
+    }
+  }
 }
 
 }  // namespace ixcap::filter::jit

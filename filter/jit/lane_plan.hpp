@@ -8,6 +8,7 @@
 /// bytes, with an assumption to be checked, and what has no place of its own in a window (far offsets, computed ones,
 /// divisions) is left to scalar code for the frames that get there.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -32,9 +33,21 @@ inline constexpr std::uint32_t assumed_header_length = 20;
 /// Vector registers that a value may take to compute.
 inline constexpr unsigned value_registers = 6;
 
+/// Frames at least this long are common (64 bytes with FCS), so windows may as well end here.
+inline constexpr std::uint32_t shortest_common_frame = 60;
+
 struct Window {
   std::uint32_t offset;
   std::array<bool, window_size / word_size> used;  ///< which of its words are looked at
+
+  /// Of a single word: whether it may be loaded from different places before it, to lie in its lane at once; of 4 lanes
+  /// or of 8 (AVX2).
+  unsigned blended_lanes = 0;
+
+  unsigned words() const noexcept { return static_cast<unsigned>(std::ranges::count(used, true)); }
+  std::uint32_t first_word() const noexcept {
+    return offset + word_size * static_cast<std::uint32_t>(std::ranges::find(used, true) - used.begin());
+  }
 };
 
 /// How the batch compiler handles a test.
@@ -81,6 +94,7 @@ class LanePlan {
   void assume(ValueId base, LaneTest& result);
   void choose_words();
   void choose_windows();
+  void choose_blends();
 
   const Graph& graph_;
   std::vector<NodeId> nodes_;

@@ -21,6 +21,20 @@ Xbyak::Address Lanes::pooled(std::uint32_t constant) {
   return wide_ ? ptr_b[rip + label] : ptr[rip + label];
 }
 
+void Lanes::hold(std::uint32_t constant, int number) {
+  held_[constant] = number;
+}
+
+void Lanes::load_held() {
+  for (const auto& [constant, number] : held_) as_.vmovdqu(Xbyak::Ymm(number), pooled(constant));
+}
+
+template <typename Operation>
+void Lanes::with(std::uint32_t constant, const Operation& operation) {
+  const auto held = held_.find(constant);
+  held == held_.end() ? operation(pooled(constant)) : operation(Xbyak::Ymm(held->second));
+}
+
 void Lanes::prepare() {
   if (!wide_) return;
   for (int quarter = 1; quarter < 4; ++quarter) {
@@ -62,7 +76,8 @@ void Lanes::swap_bytes(const Vector& target) {
 }
 
 void Lanes::mask(const Vector& target, const Vector& source, std::uint32_t constant) {
-  wide_ ? as_.vpandd(target, source, pooled(constant)) : as_.vpand(target, source, pooled(constant));
+  if (wide_) return as_.vpandd(target, source, pooled(constant));
+  with(constant, [&](const Xbyak::Operand& op) { as_.vpand(target, source, op); });
 }
 
 void Lanes::operate(ValueKind kind, const Vector& target, const Vector& left, const Vector& right) {
@@ -88,7 +103,7 @@ void Lanes::shift(ValueKind kind, const Vector& target, unsigned distance) {
 }
 
 void Lanes::answer_to_eax() {
-  wide_ ? as_.kmovw(eax, k1) : as_.vmovmskps(eax, Xbyak::Ymm(answer_vector));
+  wide_ ? as_.kmovw(eax, k1) : as_.vmovmskps(eax, Xbyak::Ymm(answer_));
 }
 
 void Lanes::invert(const Vector& mask) {
@@ -96,12 +111,29 @@ void Lanes::invert(const Vector& mask) {
 }
 
 void Lanes::masked_equals(const Vector& lanes, std::uint32_t mask_bits, std::uint32_t constant, bool is_masked) {
+  const Vector answer = vector(answer_);
+  // The top bit of a lane is that of its upper half and of its last byte, too.
+  const bool is_half = !wide_ && mask_bits == 0xffff0000;
+  const bool is_byte = !wide_ && mask_bits == 0xff000000;
+  if (is_half) return with(constant, [&](const Xbyak::Operand& op) { as_.vpcmpeqw(answer, lanes, op); });
+  if (is_byte) return with(constant, [&](const Xbyak::Operand& op) { as_.vpcmpeqb(answer, lanes, op); });
   const Vector masked = mask_bits == all_bits ? lanes : vector(scratch);
   if (wide_ && constant == 0) return as_.vptestnmd(k1, lanes, pooled(mask_bits));
   // What has no bits to be looked for may have left no masked lanes behind.
   if (mask_bits != all_bits && (wide_ || !is_masked)) mask(masked, lanes, mask_bits);
   if (wide_) return as_.vpcmpeqd(k1, masked, pooled(constant));
-  as_.vpcmpeqd(vector(answer_vector), masked, pooled(constant));
+  with(constant, [&](const Xbyak::Operand& op) { as_.vpcmpeqd(answer, masked, op); });
+}
+
+bool Lanes::needs_table(std::size_t constants) {
+  return constants > most_compared;
+}
+
+void Lanes::either_half_equals(const Vector& lanes, std::uint16_t constant) {
+  const Vector answer = vector(answer_);
+  with(constant * both_halves, [&](const Xbyak::Operand& op) { as_.vpcmpeqw(answer, lanes, op); });
+  // 0, or -1 for each half that is equal
+  with(both_halves, [&](const Xbyak::Operand& op) { as_.vpmaddwd(answer, answer, op); });
 }
 
 // Few constants one by one, many through their perfect hash.
@@ -109,7 +141,7 @@ void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<co
                       unsigned distance) {
   const Vector number = vector(scratch);
   const Vector slot = vector(scratch + 1);
-  const Vector answer = vector(answer_vector);
+  const Vector answer = vector(answer_);
   mask(number, lanes, mask_bits);
   if (distance != 0) shift(ValueKind::shift_right, number, distance);
   if (constants.size() <= most_compared && wide_) {
@@ -131,14 +163,14 @@ void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<co
   const PerfectHash hash(constants);
   const Vector displacement = vector(scratch + 2);
   const auto look_up = [this](const Vector& target, const Vector& index, std::span<const std::uint32_t> table) {
-    as_.lea(rcx, ptr[rip + as_.pooled_table(table)]);
+    as_.lea(rax, ptr[rip + as_.pooled_table(table)]);
     if (wide_) {
       as_.kxnorw(k1, k1, k1);
-      as_.vpgatherdd(Xbyak::Zmm(target.getIdx()) | k1, ptr[rcx + Xbyak::Zmm(index.getIdx()) * 4]);
+      as_.vpgatherdd(Xbyak::Zmm(target.getIdx()) | k1, ptr[rax + Xbyak::Zmm(index.getIdx()) * 4]);
     } else {
-      const Xbyak::Ymm all = Xbyak::Ymm(answer_vector);
+      const Xbyak::Ymm all = Xbyak::Ymm(answer_);
       as_.vpcmpeqd(all, all, all);
-      as_.vpgatherdd(Xbyak::Ymm(target.getIdx()), ptr[rcx + Xbyak::Ymm(index.getIdx()) * 4], all);
+      as_.vpgatherdd(Xbyak::Ymm(target.getIdx()), ptr[rax + Xbyak::Ymm(index.getIdx()) * 4], all);
     }
   };
   if (!hash.displacements.empty()) {
@@ -158,7 +190,7 @@ void Lanes::greater_signed(const Vector& lanes, std::uint32_t constant) {
     as_.vpcmpgtd(k1, lanes, pooled(constant));
     return;
   }
-  as_.vpcmpgtd(vector(answer_vector), lanes, pooled(constant));
+  as_.vpcmpgtd(vector(answer_), lanes, pooled(constant));
 }
 
 void Lanes::compare(TestKind kind, const Vector& left, const Vector& right) {
@@ -175,7 +207,7 @@ void Lanes::compare(TestKind kind, const Vector& left, const Vector& right) {
     return;
   }
   // AVX2 compares signed numbers only; the larger of two unsigned ones says the same.
-  const Vector answer = vector(answer_vector);
+  const Vector answer = vector(answer_);
   switch (kind) {
     case TestKind::any_bit:
       as_.vpxor(Xbyak::Ymm(scratch), Xbyak::Ymm(scratch), Xbyak::Ymm(scratch));
@@ -195,9 +227,9 @@ void Lanes::compare(TestKind kind, const Vector& left, const Vector& right) {
 }
 
 void Lanes::jump_if_crossing(const Vector& addresses, std::uint32_t last_offset, const Vector& lengths,
-                             std::uint32_t reach, const Xbyak::Label& target) {
+                             std::uint32_t reach, bool none_empty, const Xbyak::Label& target) {
   const Vector in_page = vector(scratch);
-  const Vector limit = vector(scratch + 1);
+  const Vector limit = vector(5);
   mask(in_page, addresses, page_size - 1);
   if (wide_) {
     as_.vpcmpgtd(k1, in_page, pooled(last_offset));
@@ -208,12 +240,13 @@ void Lanes::jump_if_crossing(const Vector& addresses, std::uint32_t last_offset,
     as_.kortestw(k1, k1);
   } else {
     as_.vpcmpgtd(in_page, in_page, pooled(last_offset));
-    as_.vpxor(limit, limit, limit);
-    as_.vpcmpeqd(limit, limit, lengths);
-    as_.vpor(in_page, in_page, limit);
-    broadcast(limit, reach);
-    as_.vpcmpgtd(limit, limit, lengths);
-    as_.vptest(in_page, limit);
+    if (!none_empty) {
+      as_.vpxor(limit, limit, limit);
+      as_.vpcmpeqd(limit, limit, lengths);
+      as_.vpor(in_page, in_page, limit);
+    }
+    as_.vpsubd(limit, lengths, pooled(reach));
+    as_.vtestps(in_page, limit);
   }
   as_.jnz(target, Xbyak::CodeGenerator::T_NEAR);
 }

@@ -232,6 +232,7 @@ class ScalarCompiler {
       tests_.jump(covers, false, cold);
     }
     Straight straight = prepare(plan, root);
+    hold_constant(straight);
     const NodeId first = plan.decisive.at(root);
     if (first <= accept) {
       answer(index, first == accept, next);
@@ -247,9 +248,25 @@ class ScalarCompiler {
         as_.jmp(next);
       }
     }
+    tests_.drop_constant();
     as_.L(cold);
     tests_.set_base_in_register(no_value);
     if (!lengths.empty()) compile_branches(root, index, next);
+  }
+
+  /// The constant that most tests compare with, if there are several and nothing else needs its register.
+  void hold_constant(const Straight& straight) {
+    std::map<std::uint64_t, unsigned> tests_of;
+    for (const auto& [id, uses] : straight.uses) {
+      if (id <= accept || uses == 0) continue;
+      const Test& test = graph_.test(graph_.node(id).test);
+      if (tests_.spoils_ecx(test)) return;
+      if (ScalarTests::may_use_held(test)) ++tests_of[test.constant];
+    }
+    const auto most = std::ranges::max_element(tests_of, {}, [](const auto& entry) { return entry.second; });
+    if (most == tests_of.end() || most->second < 2) return;
+    as_.mark("a constant for several tests");
+    tests_.hold_in_ecx(static_cast<std::uint16_t>(most->first));
   }
 
   static Xbyak::Reg8 low_byte(int number) { return Xbyak::Reg8(number, number >= 4 && number < 8); }

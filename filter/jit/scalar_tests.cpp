@@ -8,6 +8,9 @@ namespace {
 
 using namespace Xbyak::util;
 
+// A constant of one byte: with the offset's, two in a row.
+constexpr std::uint64_t longest_beside_offset = 0x7f;
+
 constexpr std::uint64_t full_mask(unsigned width) noexcept {
   return ~std::uint64_t{0} >> (64 - 8 * width);
 }
@@ -186,13 +189,14 @@ Flag ScalarTests::masked_equals(const Field& field, std::uint64_t constant) {
 
 Flag ScalarTests::field_equals(const Field& field, std::uint64_t constant) {
   if (field.mask != full_mask(field.width)) return masked_equals(field, constant);
-  constexpr std::uint64_t longest_beside_offset = 0x7f;  // one byte: with the offset's, two in a row
   if (field.width == 8) {
     as_.mov(rax, at(qword, field.base, field.offset));
     as_.cmp(rax, as_.pooled64(constant));
   } else if (field.width == 1 || constant <= longest_beside_offset) {
     const Xbyak::AddressFrame& size = field.width == 1 ? byte : field.width == 2 ? word : dword;
     as_.cmp(at(size, field.base, field.offset), static_cast<std::uint32_t>(constant));
+  } else if (field.width == 2 && held_ == constant) {
+    as_.cmp(at(word, field.base, field.offset), cx);
   } else if (field.width == 2) {
     as_.movzx(eax, at(word, field.base, field.offset));
     compare_eax(static_cast<std::uint32_t>(constant));
@@ -315,6 +319,21 @@ void ScalarTests::move(Flag flag, bool wanted, const Xbyak::Reg32& target, const
     case Flag::above_or_equal:
       return wanted ? as_.cmovae(target, source) : as_.cmovb(target, source);
   }
+}
+
+void ScalarTests::hold_in_ecx(std::uint16_t constant) {
+  as_.mov(ecx, constant);
+  held_ = constant;
+}
+
+bool ScalarTests::may_use_held(const Test& test) noexcept {
+  return test.kind == TestKind::field_equals && test.field.width == 2 && test.field.mask == full_mask(2) &&
+         test.constant > longest_beside_offset;
+}
+
+bool ScalarTests::spoils_ecx(const Test& test) const {
+  if (test.kind != TestKind::field_equals || test.field.offset > longest_immediate) return true;
+  return test.field.base != no_value && !scaled_header(test.field.base);
 }
 
 bool ScalarTests::spoils_edx(ValueId id) const {

@@ -39,8 +39,16 @@ class ScalarTests {
   ValueId base_in_register() const noexcept { return base_; }
   void set_base_in_register(ValueId base) noexcept { base_ = base; }
 
-  /// Whether tests like this spoil edx.
+  /// Whether tests like this spoil edx, and whether ecx.
   bool spoils_edx(const Test& test) const;
+  bool spoils_ecx(const Test& test) const;
+
+  /// Keeps a constant that two-byte fields are compared with in ecx, which no test may spoil until it is dropped.
+  void hold_in_ecx(std::uint16_t constant);
+  void drop_constant() noexcept { held_.reset(); }
+
+  /// Whether the test would use the constant if it were held: such that are too long to stand beside an offset.
+  static bool may_use_held(const Test& test) noexcept;
 
  private:
   /// A place in the frame; may spoil rcx.
@@ -63,6 +71,7 @@ class ScalarTests {
   Assembler& as_;
   const Graph& graph_;
   ValueId base_ = no_value;
+  std::optional<std::uint16_t> held_;  // in ecx
 };
 
 }  // namespace ixcap::filter::jit

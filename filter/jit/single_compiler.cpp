@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <set>
 #include <vector>
 
+#include <ixcap/filter/jit/mask_plan.hpp>
 #include <ixcap/filter/jit/single_compiler.hpp>
 #include <ixcap/filter/jit/window_compiler.hpp>
 
@@ -15,93 +18,129 @@ constexpr std::size_t most_masks = 768;  // on the stack: 24 KiB
 constexpr std::uint32_t lanes = 8;
 constexpr std::uint32_t vector_size = 32;
 
-/// All bits of a lane or none, for each lane: on the stack, or the same for all lanes.
-struct Mask {
-  enum class Kind : std::uint8_t { none, all, stored } kind = Kind::none;
-  std::size_t slot = 0;
+constexpr int no_register = -1;
+constexpr unsigned most_registers_for_choice = 4;  // test, both masks, result
 
-  bool is_none() const noexcept { return kind == Kind::none; }
-  bool is_all() const noexcept { return kind == Kind::all; }
-  friend bool operator==(const Mask&, const Mask&) = default;
+/// Where a mask is: in both places after it had to leave its register and came back.
+struct MaskPlace {
+  int reg = no_register;
+  bool on_stack = false;
+
+  bool is_made() const noexcept { return reg != no_register || on_stack; }
 };
 
-// Registers besides those of WindowCompiler: rdi = the group's place in the batch, rsi = the batch's end, rdx = its
-// match sets, rbp = the number of the group. Masks are made in vector `result`, with `chosen` to help.
+// Registers besides those of WindowCompiler: rsi = the batch's end, rdx = the group's match sets, rcx = the frames to
+// ask for next, rdi = where those end, rbp = what lanes cannot decide, a bit a frame. A mask's yes is the top bit of a
+// lane; the other bits mean nothing.
 class SingleCompiler : private WindowCompiler {
  public:
-  explicit SingleCompiler(const Graph& graph)
-      : WindowCompiler(graph, SimdLevel::avx2, Order::loaded),
-        answers_(graph.nodes()),
-        undecided_(graph.nodes()),
-        masks_(slots_used_ + (2 + plan_.assumed_bases().size()) * plan_.nodes().size()) {
+  explicit SingleCompiler(const Graph& graph) : WindowCompiler(graph, SimdLevel::avx2, Order::unpacked) {
+    std::uint32_t needed = plan_.reach();
+    for (const auto& [id, slot] : slots_.tests) {
+      if (graph.test(id).kind == TestKind::field_in) searches_sets_ = true;
+      if (graph.test(id).kind != TestKind::length_covers) continue;
+      needed = std::max(needed, length_of(id));
+      if (length_of(id) > shortest_common_frame) continue;
+      common_tests_.insert(id);
+      common_length_ = std::max(common_length_, length_of(id));
+    }
+    is_long_ = needed > shortest_common_frame;
+    if (!is_long_) common_length_ = needed;
+    for (const Window& window : plan_.windows()) {
+      most_words_ = std::max(most_words_, static_cast<int>(window.words()));
+    }
+    common_plan_.emplace(graph, plan_, slots_, common_tests_);
+    full_plan_.emplace(graph, plan_, slots_, std::set<TestId>{});
+    hold_constants();
+    masks_ = std::max(common_plan_->uses().size(), full_plan_->uses().size());
     keep_words_at(vector_size * masks_);
     saved_ = vector_size * masks_ + kept_size();
-    frame_size_ = saved_ + 6 * 8;
-    needed_length_ = plan_.reach();
-    for (const auto& [id, slot] : slots_) {
-      const Test& test = graph.test(id);
-      if (test.kind != TestKind::length_covers) continue;
-      const std::uint64_t length = test.constant + (test.left == no_value ? 0 : assumed_header_length);
-      needed_length_ = std::max(needed_length_, static_cast<std::uint32_t>(length));
-    }
+    frame_size_ = saved_ + 8 * saved_words;
   }
 
-  /// Whether lanes do as much as the first test.
   bool fits_stack() const { return masks_ <= most_masks; }
+
+  /// Whether lanes do as much as the first test.
   bool decides_anything() const { return plan_.tests().at(graph_.node(graph_.roots()[0]).test).in_lanes; }
 
   Code compile() {
-    Xbyak::Label next_group, answered, some_are_short, in_place, crossing;
+    Xbyak::Label next_group, in_place, answered, some_are_short, short_in_place, crossing;
     prologue();
     as_.L(next_group);
-    as_.mov(rbx, rdi);
-    as_.mov(rax, saved(3));
-    compile_prefetch();
-    jump_if_any_is_short(some_are_short);
-    compile_group(false);
+    if (window_loads() != 0) {
+      as_.cmp(rcx, rdi);
+      as_.cmovae(rcx, rbx);  // these will do
+    }
+    if (is_long_ || plan_.uses_wire_length()) compile_lengths();
+    if (common_length_ != 0) jump_if_any_is_short(some_are_short);
+    if (is_long_) {
+      jump_if_crossing(common_length_ != 0, crossing);
+      order_lengths();
+    }
+    load_addresses();
+    as_.L(in_place);
+    loads_left_ = window_loads();
+    const int result = compile_group(*common_plan_);
     as_.L(answered);
-    write_answers();
+    write_answers(result);
     as_.jb(next_group);
     epilogue();
 
-    as_.L(some_are_short);
-    compile_lengths();
-    if (plan_.reach() != 0) {
-      lanes_.jump_if_crossing(lanes_.vector(address_vector), page_size - plan_.reach(), lanes_.vector(lengths_vector),
-                              plan_.reach(), crossing);
+    if (common_length_ != 0) {
+      as_.L(some_are_short);
+      if (!is_long_) compile_lengths();
+      jump_if_crossing(false, crossing);
+      order_lengths();
+      load_addresses();
+      as_.L(short_in_place);
+      move(result, compile_group(*full_plan_));
+      as_.jmp(answered);
     }
-    as_.L(in_place);
-    compile_group(true);
-    as_.jmp(answered);
-
-    as_.L(crossing);
-    const std::array volatiles = {rdi, rsi, rdx};
-    for (unsigned i = 0; i < volatiles.size(); ++i) as_.mov(saved(i), volatiles[i]);
-    compile_copies(saved(3));
-    for (unsigned i = 0; i < volatiles.size(); ++i) as_.mov(volatiles[i], saved(i));
-    compile_lengths();
-    as_.jmp(in_place);
+    if (plan_.reach() != 0) {
+      as_.L(crossing);
+      compile_copies_of_group();
+      as_.jmp(common_length_ != 0 ? short_in_place : in_place, Xbyak::CodeGenerator::T_NEAR);
+    }
     return as_.finish();
   }
 
  private:
-  static constexpr int result = 11;
-  static constexpr int chosen = 15;
+  enum Saved : unsigned { rdi_place, rsi_place, rdx_place, rcx_place, rbx_place, scratch, old_rsp };
+  static constexpr unsigned saved_words = 7;
 
-  Xbyak::Address mask(std::size_t slot) const { return ptr[rsp + vector_size * slot]; }
-  Xbyak::Address saved(unsigned index) const { return qword[rsp + saved_ + 8 * index]; }
+  static constexpr int lowest_spoiled = 13;  // by tests; also the two above by those for membership
+
+  Xbyak::Address on_stack(std::size_t slot) const { return ptr[rsp + vector_size * slot]; }
+  Xbyak::Address saved(Saved word) const { return qword[rsp + saved_ + 8 * word]; }
   static Xbyak::Ymm vector(int number) { return Xbyak::Ymm(number); }
 
-  /// Assumptions are kept as where they fail.
-  void keep_answer(std::size_t slot) override {
-    const Xbyak::Ymm answer = vector(Lanes::answer_vector);
-    const bool is_assumption =
-        std::ranges::any_of(assumption_slots_, [slot](const auto& assumption) { return assumption.second == slot; });
-    if (is_assumption) {
-      as_.vpcmpeqd(vector(chosen), vector(chosen), vector(chosen));
-      as_.vpxor(answer, answer, vector(chosen));
+  /// The captured length that the test asks for, under the assumption.
+  std::uint32_t length_of(TestId id) const {
+    const Test& test = graph_.test(id);
+    return static_cast<std::uint32_t>(test.constant + (test.left == no_value ? 0 : assumed_header_length));
+  }
+
+  /// The constants that most comparisons use go to the two vectors that masks can do without.
+  void hold_constants() {
+    const int for_masks = lowest_spoiled - first_word_vector - most_words_;
+    holds_constants_ = !searches_sets_ && for_masks >= static_cast<int>(most_registers_for_choice);
+    if (!holds_constants_) return;
+    std::map<std::uint32_t, unsigned> uses;
+    for (const EitherHalf& either : common_plan_->either_halves()) {
+      ++uses[either.constant * Lanes::both_halves];
+      ++uses[Lanes::both_halves];
     }
-    as_.vmovdqu(mask(slot), answer);
+    for (const auto& [id, slot] : slots_.tests) {
+      if (graph_.test(id).kind != TestKind::field_equals || common_plan_->uses()[slot] == 0) continue;
+      const auto [mask, constant] = word_compared(graph_.test(id));
+      ++uses[mask];
+      ++uses[constant];
+    }
+    for (int reg = lowest_spoiled + 1; reg < lowest_spoiled + 3 && !uses.empty(); ++reg) {
+      const auto most = std::ranges::max_element(uses, {}, [](const auto& entry) { return entry.second; });
+      lanes_.hold(most->first, reg);
+      uses.erase(most);
+    }
   }
 
   void prologue() {
@@ -110,212 +149,273 @@ class SingleCompiler : private WindowCompiler {
     as_.mov(rax, rsp);
     as_.sub(rsp, static_cast<std::uint32_t>(frame_size_));
     as_.and_(rsp, ~std::uint32_t{63});  // no mask crosses a cache line
-    as_.mov(saved(5), rax);
-    as_.mov(saved(3), rcx);
-    as_.mov(saved(4), 0);  // what lanes cannot decide
-    as_.shl(rsi, 4);       // 16 bytes a Frame
+    as_.mov(saved(old_rsp), rax);
+    as_.mov(saved(scratch), rcx);
+    as_.mov(rbx, rdi);
+    as_.shl(rsi, 4);  // 16 bytes a Frame
     as_.add(rsi, rdi);
+    as_.mov(rdi, qword[rcx + offsetof(LaneScratch, prefetch_end)]);
+    as_.mov(rcx, qword[rcx + offsetof(LaneScratch, prefetch)]);
     as_.xor_(ebp, ebp);
+    lanes_.load_held();
   }
 
   void epilogue() {
-    as_.mov(rax, saved(4));
-    as_.mov(rsp, saved(5));
+    as_.mov(rax, rbp);
+    as_.mov(rsp, saved(old_rsp));
     for (const Xbyak::Reg64& reg : {r15, r14, r13, r12, rbp, rbx}) as_.pop(reg);
     as_.vzeroupper();
     as_.ret();
   }
 
-  /// Compares the smallest captured lengths; the other words of the Frames are compared with what nothing is below.
+  void jump_if_crossing(bool none_empty, const Xbyak::Label& target) {
+    if (plan_.reach() == 0) return;
+    lanes_.jump_if_crossing(lanes_.vector(address_vector), page_size - plan_.reach(), lanes_.vector(lengths_vector),
+                            plan_.reach(), none_empty, target);
+  }
+
+  /// Where lengths are not in lanes yet, the smallest are compared; of the Frames' other words, nothing.
   void jump_if_any_is_short(const Xbyak::Label& target) {
     as_.mark("all captured lengths at once");
-    for (unsigned row = 0; row < 4; ++row) as_.vmovdqu(vector(static_cast<int>(row)), ptr[rbx + vector_size * row]);
-    as_.vpminud(vector(0), vector(0), vector(1));
-    as_.vpminud(vector(2), vector(2), vector(3));
-    as_.vpminud(vector(0), vector(0), vector(2));
-    constexpr std::uint32_t lowest = 0x80000000;  // of signed numbers
-    const auto needed = static_cast<std::uint32_t>(as_.bound(needed_length_));
-    const std::array limits = {lowest, lowest, needed, lowest, lowest, lowest, needed, lowest};
-    as_.vmovdqu(vector(1), ptr[rip + as_.pooled_table(limits)]);
-    as_.vpcmpgtd(vector(1), vector(1), vector(0));
-    as_.vptest(vector(1), vector(1));
-    as_.jnz(target);
-    if (!plan_.uses_wire_length()) return;
-    compile_lengths();  // leaves the wire lengths where comparisons look for them
+    const auto needed = static_cast<std::uint32_t>(as_.bound(common_length_));
+    std::array<std::uint32_t, lanes> limits;
+    limits.fill(needed);
+    const Xbyak::Ymm shortest = vector(is_long_ ? lengths_vector : 0);
+    constexpr std::uint32_t lengths_of_row = 0x11 << offsetof(Frame, captured_length) / 4;
+    if (!is_long_) {
+      as_.vmovdqu(shortest, ptr[rbx]);
+      for (unsigned row = 1; row < 4; ++row) as_.vpminud(shortest, shortest, ptr[rbx + vector_size * row]);
+    }
+    // Lengths from 2^31 on count as short, or as long: both copies of the code are right for them.
+    as_.vpsubd(vector(1), shortest, ptr[rip + as_.pooled_table(limits)]);
+    as_.vmovmskps(eax, vector(1));
+    as_.test(eax, is_long_ ? 0xff : lengths_of_row);
+    as_.jnz(target, Xbyak::CodeGenerator::T_NEAR);
   }
 
-  // --- Nodes, for a group: first what is to be chosen, then the code for it ---
-
-  /// target = the test ? if_true : if_false, at least one of which is not the same for all lanes.
-  struct Choice {
-    std::size_t target;
-    std::size_t test;
-    Mask if_true;
-    Mask if_false;
-  };
-
-  void compile_group(bool test_lengths) {
+  void compile_copies_of_group() {
+    const std::array registers = {rdi, rsi, rdx, rcx, rbx};
+    for (unsigned i = 0; i < registers.size(); ++i) as_.mov(saved(static_cast<Saved>(i)), registers[i]);
+    compile_copies(saved(scratch));
+    lanes_.load_held();
+    compile_lengths();
+    order_lengths();
     load_addresses();
+    for (unsigned i = 0; i < registers.size(); ++i) as_.mov(registers[i], saved(static_cast<Saved>(i)));
+  }
+
+  // --- A group: tests as their words come by, and every choice as soon as it can be made ---
+
+  /// The vector that the answer is in.
+  int compile_group(const MaskPlan& plan) {
+    masks_of_ = &plan;
+    places_.assign(plan.uses().size(), {});
+    uses_ = plan.uses();
+    pending_ = plan.choices();
+    free_.clear();
+    registers_ = 0;
+    const int behind_words = first_word_vector + most_words_;
+    if (!searches_sets_ && !holds_constants_) give_registers(lowest_spoiled + 1, lowest_spoiled + 3);
+    give_registers(lengths_vector + 1, lowest_spoiled);
+    give_registers(behind_words, lengths_vector);
+    compile_length_tests();
+    give_registers(lengths_vector, lengths_vector + 1);
     compile_windows();
-    if (test_lengths) compile_length_tests();
     compile_comparisons();
-    choices_.clear();
-    next_slot_ = slots_used_;
-    for (const NodeId id : plan_.nodes()) answers_[id] = answer_of(id, test_lengths);
-    for (const NodeId id : plan_.nodes()) undecided_[id] = undecided_of(id, test_lengths);
-    const NodeId root = graph_.roots()[0];
-    uses_.assign(next_slot_ + 1, 0);
-    for (const Choice& choice : choices_) {
-      ++uses_[choice.if_true.slot];
-      ++uses_[choice.if_false.slot];
+    give_registers(0, behind_words);
+    make_choices();
+    if (!plan.undecided().is_none()) {
+      as_.mark("frames for scalar code");
+      as_.vmovmskps(eax, vector(in_register(plan.undecided())));
+      as_.or_(rbp, rax);
     }
-    ++uses_[answers_[root].slot];
-    ++uses_[undecided_[root].slot];
-    in_result_ = {};
-    is_kept_ = true;
-    for (const Choice& choice : choices_) compile_choice(choice);
-    if (!undecided_[root].is_none()) {
-      load(undecided_[root]);
-      as_.vmovmskps(eax, vector(result));
-      as_.mov(byte[rsp + rbp + saved_ + 4 * 8], al);
+    as_.mark("the match sets");
+    return in_register(plan.answer());
+  }
+
+  bool wants(std::size_t slot) const override { return masks_of_->uses()[slot] != 0; }
+
+  void begin_answer(std::size_t slot) override {
+    places_[slot].reg = take_register();
+    lanes_.answer_in(places_[slot].reg);
+    being_made_ = slot;
+  }
+
+  void keep_answer(std::size_t) override {
+    being_made_.reset();
+    make_choices();
+  }
+
+  /// Asks for the first bytes of frames to come, one in so many loads: many at once would hold up the loads behind
+  /// them.
+  void compile_between() override {
+    if (loads_left_ == 0) return;
+    const std::size_t every = window_loads() / lanes;
+    if (loads_left_-- % every != 0) return;
+    const std::size_t frame = lanes - 1 - loads_left_ / every;
+    as_.mov(rax, qword[rcx + sizeof(Frame) * frame]);
+    as_.prefetcht0(ptr[rax]);
+    if (frame == lanes - 1) as_.add(rcx, sizeof(Frame) * lanes);
+  }
+
+  bool compile_guard(TestId test, const Xbyak::Label& done) override {
+    const std::optional<Mask> guard = masks_of_->guard_of(test);
+    if (!guard || !guard->is_stored() || !places_[guard->slot].is_made()) return false;
+    const Xbyak::Ymm needed = vector(in_register(*guard));
+    const Xbyak::Ymm answer = vector(places_[*being_made_].reg);
+    as_.vpxor(answer, answer, answer);
+    as_.vtestps(needed, needed);
+    as_.jz(done, Xbyak::CodeGenerator::T_NEAR);
+    return true;
+  }
+
+  void compile_more(std::uint32_t word, const Lanes::Vector& word_lanes) override {
+    for (const EitherHalf& either : masks_of_->either_halves()) {
+      if (either.word != word) continue;
+      as_.mark("either half of the word");
+      begin_answer(either.target);
+      lanes_.either_half_equals(word_lanes, either.constant);
+      keep_answer(either.target);
     }
-    load(answers_[root]);
   }
 
-  Mask answer(NodeId id) const {
-    if (id <= accept) return {id == accept ? Mask::Kind::all : Mask::Kind::none, 0};
-    return answers_[id];
+  void give_registers(int first, int end) {
+    for (int reg = first; reg < end; ++reg, ++registers_) free_.push_back(reg);
   }
 
-  Mask undecided(NodeId id) const { return id <= accept ? Mask{} : undecided_[id]; }
-
-  bool is_settled(const Node& node, bool test_lengths) const {
-    return !test_lengths && graph_.test(node.test).kind == TestKind::length_covers;
+  void make_choices() {
+    if (registers_ < most_registers_for_choice) return;
+    std::erase_if(pending_, [this](const Choice& choice) {
+      const std::vector<std::size_t> operands = choice.operands();
+      if (!std::ranges::all_of(operands, [this](std::size_t slot) { return places_[slot].is_made(); })) return false;
+      make(choice, operands);
+      return true;
+    });
   }
 
-  Mask choice(std::size_t test, const Mask& if_true, const Mask& if_false) {
-    if (if_true == if_false) return if_true;
-    if (if_true.is_all() && if_false.is_none()) return {Mask::Kind::stored, test};
-    choices_.push_back({next_slot_, test, if_true, if_false});
-    return {Mask::Kind::stored, next_slot_++};
-  }
-
-  Mask answer_of(NodeId id, bool test_lengths) {
-    const Node& node = graph_.node(id);
-    if (!plan_.tests().at(node.test).in_lanes) return {};
-    if (is_settled(node, test_lengths)) return answer(node.if_true);
-    return choice(slots_.at(node.test), answer(node.if_true), answer(node.if_false));
-  }
-
-  Mask undecided_of(NodeId id, bool test_lengths) {
-    const Node& node = graph_.node(id);
-    const LaneTest& how = plan_.tests().at(node.test);
-    constexpr Mask all = {Mask::Kind::all, 0};
-    if (!how.in_lanes) return all;
-    Mask mask = undecided(node.if_true);
-    const Mask if_false = undecided(node.if_false);
-    for (const ValueId base : how.assumed_bases) {
-      // What is undecided further down for the same reason adds nothing.
-      const Mask failed = {Mask::Kind::stored, assumption_slots_.at(base)};
-      const auto adds_nothing = [&](const Mask& other) { return other.is_none() || other == failed; };
-      if (how.assumed_bases.size() == 1 && adds_nothing(mask) && adds_nothing(if_false)) return failed;
-    }
-    if (!is_settled(node, test_lengths)) mask = choice(slots_.at(node.test), mask, if_false);
-    for (const ValueId base : how.assumed_bases) {
-      const std::size_t failed = assumption_slots_.at(base);
-      mask = choice(failed, all, mask);
-    }
-    return mask;
-  }
-
-  /// To the vector `result`, which forgets what is not asked for again.
-  void load(const Mask& source) {
-    if (in_result_ == source && source.kind == Mask::Kind::stored) {
-      --uses_[source.slot];
-      return;
-    }
-    keep_result();
-    if (source.is_none()) {
-      as_.vpxor(vector(result), vector(result), vector(result));
-    } else if (source.is_all()) {
-      as_.vpcmpeqd(vector(result), vector(result), vector(result));
-    } else {
-      as_.vmovdqu(vector(result), mask(source.slot));
-      --uses_[source.slot];
-      is_kept_ = true;
-    }
-    in_result_ = source;
-  }
-
-  /// What `result` holds goes to its place if it is not there and somebody still asks for it.
-  void keep_result() {
-    if (is_kept_ || in_result_.kind != Mask::Kind::stored || uses_[in_result_.slot] == 0) return;
-    as_.vmovdqu(mask(in_result_.slot), vector(result));
-    is_kept_ = true;
-  }
-
-  Xbyak::Address operand(const Mask& source) {
-    if (in_result_ == source) keep_result();
-    --uses_[source.slot];
-    return mask(source.slot);
-  }
-
-  void compile_choice(const Choice& choice) {
-    const auto& [target, test, if_true, if_false] = choice;
+  void make(const Choice& choice, const std::vector<std::size_t>& operands) {
+    pinned_ = operands;
+    const Xbyak::Ymm test = vector(in_register(Mask::at(choice.test), false));
+    const auto operand = [this](const Mask& mask) { return vector(in_register(mask, false)); };
+    const auto& [target, test_slot, if_true, if_false] = choice;
+    const int reg = take_register();
+    const Xbyak::Ymm result = vector(reg);
     if (if_false.is_none()) {
-      load(if_true);
-      keep_result();
-      as_.vpand(vector(result), vector(result), mask(test));
-    } else if (if_true.is_all()) {
-      load(if_false);
-      keep_result();
-      as_.vpor(vector(result), vector(result), mask(test));
+      as_.vpand(result, test, operand(if_true));
+    } else if (if_true.is_none() && if_false.is_stored()) {
+      as_.vpandn(result, test, operand(if_false));
+    } else if (if_true.is_all() && if_false.is_stored()) {
+      as_.vpor(result, test, operand(if_false));
+    } else if (if_false.is_all()) {
+      as_.vpcmpeqd(result, result, result);
+      if_true.is_none() ? as_.vpandn(result, test, result) : as_.vblendvps(result, result, operand(if_true), test);
     } else {
-      as_.vmovdqu(vector(chosen), mask(test));
-      if (if_true.is_none()) {
-        load(if_false);
-        keep_result();
-        as_.vpandn(vector(result), vector(chosen), vector(result));
-      } else {
-        const Xbyak::Address place = operand(if_true);
-        load(if_false);
-        keep_result();
-        as_.vpblendvb(vector(result), vector(result), place, vector(chosen));
-      }
+      as_.vblendvps(result, operand(if_false), operand(if_true), test);
     }
-    in_result_ = {Mask::Kind::stored, target};
-    is_kept_ = false;
+    pinned_.clear();
+    for (const std::size_t slot : operands) drop_use(slot);
+    places_[target].reg = reg;
+  }
+
+  void drop_use(std::size_t slot) {
+    if (--uses_[slot] != 0 || places_[slot].reg == no_register) return;
+    free_.push_back(places_[slot].reg);
+    places_[slot].reg = no_register;
+  }
+
+  /// The vector that the mask is in, or comes to be in. `last`: it is not pinned, and this was one use of it.
+  int in_register(const Mask& mask, bool last = true) {
+    if (!mask.is_stored()) {
+      const int reg = take_register();
+      mask.is_all() ? as_.vpcmpeqd(vector(reg), vector(reg), vector(reg))
+                    : as_.vpxor(vector(reg), vector(reg), vector(reg));
+      free_.push_back(reg);
+      return reg;
+    }
+    if (places_[mask.slot].reg == no_register) {
+      const int reg = take_register();
+      as_.vmovdqu(vector(reg), on_stack(mask.slot));
+      places_[mask.slot].reg = reg;
+    }
+    const int reg = places_[mask.slot].reg;
+    if (last) drop_use(mask.slot);
+    return reg;
+  }
+
+  int take_register() {
+    if (free_.empty()) spill();
+    const int reg = free_.back();
+    free_.pop_back();
+    return reg;
+  }
+
+  /// Frees the register of the mask that is not needed for the longest time.
+  void spill() {
+    std::size_t victim = places_.size();
+    std::size_t farthest = 0;
+    for (std::size_t slot = 0; slot < places_.size(); ++slot) {
+      const bool is_pinned = std::ranges::find(pinned_, slot) != pinned_.end() || slot == being_made_;
+      if (places_[slot].reg == no_register || is_pinned) continue;
+      if (victim != places_.size() && next_use(slot) <= farthest) continue;
+      victim = slot;
+      farthest = next_use(slot);
+    }
+    MaskPlace& place = places_[victim];
+    if (!place.on_stack) as_.vmovdqu(on_stack(victim), vector(place.reg));
+    place.on_stack = true;
+    free_.push_back(place.reg);
+    place.reg = no_register;
+  }
+
+  std::size_t next_use(std::size_t slot) const {
+    const auto use = std::ranges::find_if(pending_, [slot](const Choice& choice) {
+      const auto operands = choice.operands();
+      return std::ranges::find(operands, slot) != operands.end();
+    });
+    return static_cast<std::size_t>(use - pending_.begin());
+  }
+
+  void move(int target, int source) {
+    if (target != source) as_.vmovdqa(vector(target), vector(source));
   }
 
   /// One 64-bit match set for each lane; goes on to the next group, and leaves in the flags whether there is one.
-  void write_answers() {
-    as_.mark("the match sets");
-    as_.vpsrld(vector(0), vector(result), 31);
-    as_.vpxor(vector(1), vector(1), vector(1));
-    as_.vpunpckldq(vector(2), vector(0), vector(1));  // frames 0 2, 1 3
-    as_.vpunpckhdq(vector(3), vector(0), vector(1));  // frames 4 6, 5 7
-    constexpr std::uint8_t in_order = 0b11'01'10'00;
-    as_.vpermq(vector(2), vector(2), in_order);
-    as_.vpermq(vector(3), vector(3), in_order);
-    as_.vmovdqu(ptr[rdx], vector(2));
-    as_.vmovdqu(ptr[rdx + vector_size], vector(3));
+  void write_answers(int answer) {
+    const Xbyak::Ymm ones = vector(0), zero = vector(1), first = vector(2), second = vector(3);
+    as_.vpsrld(ones, vector(answer), 31);
+    as_.vpxor(zero, zero, zero);
+    as_.vpunpckldq(first, ones, zero);
+    as_.vpunpckhdq(second, ones, zero);
+    as_.vmovdqu(ptr[rdx], first);
+    as_.vmovdqu(ptr[rdx + vector_size], second);
     as_.add(rdx, 8 * lanes);
-    as_.add(ebp, 1);
-    as_.add(rdi, 16 * lanes);
-    as_.cmp(rdi, rsi);
+    as_.ror(rbp, lanes);
+    as_.add(rbx, 16 * lanes);
+    as_.cmp(rbx, rsi);
   }
 
-  std::vector<Mask> answers_;    // by node: the frames it accepts
-  std::vector<Mask> undecided_;  // by node: the frames it cannot decide
-  const std::size_t masks_;
-  std::size_t next_slot_ = 0;
+  std::set<TestId> common_tests_;    // of lengths, that hold for groups of common frames
+  std::uint32_t common_length_ = 0;  // which is what these have
+  bool is_long_ = false;             // windows or tests ask for more than common frames have
+  bool searches_sets_ = false;
+  bool holds_constants_ = false;
+  int most_words_ = 0;  // of a window
+  std::optional<MaskPlan> common_plan_;
+  std::optional<MaskPlan> full_plan_;
+  std::size_t masks_ = 0;
   std::size_t saved_ = 0;  // from rsp, bytes
   std::size_t frame_size_ = 0;
-  std::uint32_t needed_length_ = 0;
-  std::vector<Choice> choices_;
-  std::vector<std::uint32_t> uses_;  // of each slot, that are left
-  Mask in_result_;
-  bool is_kept_ = true;  // in_result_ is in its slot, too
+
+  // Of the group that code is being written for:
+  const MaskPlan* masks_of_ = nullptr;
+  std::size_t loads_left_ = 0;       // that are to be mixed with asking for frames to come
+  std::vector<MaskPlace> places_;    // by slot
+  std::vector<std::uint32_t> uses_;  // by slot, that are left
+  std::vector<Choice> pending_;
+  std::vector<std::size_t> pinned_;        // masks that may not leave their registers
+  std::optional<std::size_t> being_made_;  // neither may this
+  std::vector<int> free_;                  // registers
+  unsigned registers_ = 0;                 // for masks, in all
 };
 
 }  // namespace

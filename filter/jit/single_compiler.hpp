@@ -17,14 +17,14 @@
 namespace ixcap::filter::jit {
 
 /// frames: `count` of them, 0 < count <= batch_size, a multiple of 8. Writes 1 to the match set of every frame that the
-/// program accepts, 0 to those of others. The result has a bit for each frame that lanes cannot decide; frames 0 to 7
-/// are bits 0 4 1 5 2 6 3 7, and so on by eights.
+/// program accepts, 0 to those of others. The topmost `count` bits of the result tell the frames that lanes cannot
+/// decide; of them, frames 0 to 7 are bits 0 1 4 5 2 3 6 7, and so on by eights.
 using SingleFunction = std::uint64_t (*)(const Frame* frames, std::uint64_t count, std::uint64_t* match_sets,
                                          LaneScratch* scratch) noexcept;
 
 /// The frame that a bit of the result is about.
 constexpr std::size_t frame_of_bit(std::size_t bit) noexcept {
-  return (bit & ~std::size_t{7}) | (bit & 3) << 1 | (bit >> 2 & 1);
+  return (bit & ~std::size_t{6}) | (bit & 2) << 1 | (bit >> 1 & 2);
 }
 
 /// The code of a SingleFunction for AVX2; nothing if the graph has more than one program, or is too large to gain by

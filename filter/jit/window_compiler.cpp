@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -31,9 +32,9 @@ const Frame* copy_group(const Frame* group, LaneScratch* scratch, std::uint64_t 
 WindowCompiler::WindowCompiler(const Graph& graph, SimdLevel level, Order order)
     : graph_(graph), plan_(graph), lanes_(as_, level), order_(order) {
   for (const auto& [test, how] : plan_.tests()) {
-    if (how.in_lanes) slots_[test] = slots_used_++;
+    if (how.in_lanes) slots_.tests[test] = slots_.used++;
   }
-  for (const ValueId base : plan_.assumed_bases()) assumption_slots_[base] = slots_used_++;
+  for (const ValueId base : plan_.assumed_bases()) slots_.assumptions[base] = slots_.used++;
 }
 
 Xbyak::Address WindowCompiler::kept(std::size_t index) const {
@@ -41,7 +42,19 @@ Xbyak::Address WindowCompiler::kept(std::size_t index) const {
 }
 
 unsigned WindowCompiler::frame_of(unsigned row, unsigned quarter) const {
-  return order_ == Order::natural ? row + 4 * quarter : row * lanes_.count() / 4 + quarter;
+  return order_ == Order::natural ? row + 4 * quarter : (row & 1) + 2 * quarter + 4 * (row / 2);
+}
+
+/// From the order that rows of Frames have when they are loaded (of 8: 0 2 4 6 1 3 5 7).
+void WindowCompiler::order_lengths() {
+  in_lane_order(lanes_.vector(lengths_vector));
+}
+
+void WindowCompiler::in_lane_order(const Lanes::Vector& lanes) {
+  if (order_ == Order::natural) return;
+  const std::array<std::uint32_t, 8> order = {0, 4, 2, 6, 1, 5, 3, 7};
+  lanes_.load(lanes_.vector(4), ptr[rip + as_.pooled_table(order)]);
+  as_.vpermd(Xbyak::Ymm(lanes.getIdx()), Xbyak::Ymm(4), Xbyak::Ymm(lanes.getIdx()));
 }
 
 /// Words of the rows, as lanes in the frames' order; any pair in four operations.
@@ -57,7 +70,7 @@ void WindowCompiler::compile_lengths() {
   as_.mark("addresses and lengths");
   for (unsigned row = 0; row < 4; ++row) {
     const Lanes::Vector target = lanes_.vector(static_cast<int>(row));
-    if (order_ == Order::loaded) {
+    if (order_ == Order::unpacked) {
       lanes_.load(target, ptr[rbx + lanes_.vector_size() * row]);
       continue;
     }
@@ -65,28 +78,26 @@ void WindowCompiler::compile_lengths() {
       lanes_.load_quarter(target, quarter, rbx + 16 * frame_of(row, quarter));
     }
   }
+  const unsigned wire = offsetof(Frame, wire_length) / 4;
+  if (plan_.uses_wire_length()) transpose(wire, wire, address_vector + 1, 0);
   transpose(0, offsetof(Frame, captured_length) / 4, address_vector, lengths_vector);
   lanes_.smaller(lanes_.vector(lengths_vector), 0x7fffffff);
   if (!plan_.uses_wire_length()) return;
-  const unsigned wire = offsetof(Frame, wire_length) / 4;
-  transpose(wire, wire, address_vector + 1, 0);
+  in_lane_order(lanes_.vector(address_vector + 1));
   lanes_.store(kept(plan_.kept_words().size()), lanes_.vector(address_vector + 1));
 }
 
-void WindowCompiler::compile_prefetch() {
+void WindowCompiler::compile_prefetch(const Xbyak::Reg64& next, const Xbyak::Address& end) {
   if (plan_.windows().empty()) return;
   Xbyak::Label nothing_left;
-  const auto size = static_cast<std::uint32_t>(sizeof(Frame)) * lanes_.count();
   as_.mark("first bytes of frames to come");
-  as_.mov(rcx, qword[rax + offsetof(LaneScratch, prefetch)]);
-  as_.cmp(rcx, qword[rax + offsetof(LaneScratch, prefetch_end)]);
+  as_.cmp(next, end);
   as_.jae(nothing_left);
   for (unsigned frame = 0; frame < lanes_.count(); ++frame) {
-    as_.mov(r8, qword[rcx + 16 * frame]);
+    as_.mov(r8, qword[next + sizeof(Frame) * frame]);
     as_.prefetcht0(ptr[r8]);
   }
-  as_.add(rcx, size);
-  as_.mov(qword[rax + offsetof(LaneScratch, prefetch)], rcx);
+  as_.add(next, static_cast<std::uint32_t>(sizeof(Frame)) * lanes_.count());
   as_.L(nothing_left);
 }
 
@@ -103,23 +114,15 @@ void WindowCompiler::compile_windows() {
 
 void WindowCompiler::compile_window(const Window& window) {
   as_.mark(fmt::format("bytes {} to {}", window.offset, window.offset + window_size - 1));
-  for (unsigned row = 0; row < 4; ++row) {
-    for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
-      const unsigned frame = frame_of(row, quarter);
-      Xbyak::Reg64 address = rax;
-      if (frame < 8) {
-        address = Xbyak::Reg64(static_cast<int>(8 + frame));
-      } else {
-        as_.mov(rax, qword[rbx + 16 * frame]);
-      }
-      lanes_.load_quarter(lanes_.vector(static_cast<int>(row)), quarter, address + window.offset);
-    }
+  if (window.words() == 1 && lanes_.count() == 8) {
+    load_single(window);
+    return compile_word(window.first_word(), lanes_.vector(first_word_vector));
   }
+  load_rows(window);
   std::vector<unsigned> used;
   for (unsigned i = 0; i < window.used.size(); ++i) {
     if (window.used[i]) used.push_back(i);
   }
-  constexpr int first_word_vector = 6;
   for (std::size_t i = 0; i < used.size(); i += 2) {
     const unsigned second = i + 1 < used.size() ? used[i + 1] : used[i];
     const int target = first_word_vector + static_cast<int>(i);
@@ -130,20 +133,93 @@ void WindowCompiler::compile_window(const Window& window) {
   }
 }
 
+void WindowCompiler::load_rows(const Window& window) {
+  for (unsigned row = 0; row < 4; ++row) {
+    for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
+      const unsigned frame = frame_of(row, quarter);
+      Xbyak::Reg64 address = rax;
+      if (frame < 8) {
+        address = Xbyak::Reg64(static_cast<int>(8 + frame));
+      } else {
+        as_.mov(rax, qword[rbx + sizeof(Frame) * frame]);
+      }
+      lanes_.load_quarter(lanes_.vector(static_cast<int>(row)), quarter, address + window.offset);
+      compile_between();
+    }
+  }
+}
+
+Xbyak::Reg64 WindowCompiler::address_of_lane(unsigned lane) const {
+  return Xbyak::Reg64(static_cast<int>(8 + frame_of(lane % 4, lane / 4)));
+}
+
+/// The window's only word, of 8 frames. Moving bytes between the halves of a vector is dear, blending is not.
+void WindowCompiler::load_single(const Window& window) {
+  const std::uint32_t word = window.first_word();
+  const Xbyak::Ymm target(first_word_vector);
+  if (window.blended_lanes == 8) return blend_lanes(target, word, 0, 8);
+  for (unsigned half = 0; half < 2; ++half) {
+    const unsigned first = 4 * half;
+    const Xbyak::Xmm row(half == 0 ? first_word_vector : 0);
+    if (window.blended_lanes == 4) {
+      blend_lanes(row, word, first, first + 4);
+      continue;
+    }
+    const auto place = (word - window.offset) / word_size;
+    const auto both = static_cast<std::uint8_t>(place | place << 2 | place << 4 | place << 6);
+    for (unsigned pair = 0; pair < 2; ++pair) {
+      const Xbyak::Xmm first_row(static_cast<int>(1 + pair));
+      as_.vmovdqu(first_row, ptr[address_of_lane(first + 2 * pair) + window.offset]);
+      compile_between();
+      as_.vshufps(first_row, first_row, ptr[address_of_lane(first + 2 * pair + 1) + window.offset], both);
+      compile_between();
+    }
+    constexpr std::uint8_t one_of_each = 0b10'00'10'00;
+    as_.vshufps(row, Xbyak::Xmm(1), Xbyak::Xmm(2), one_of_each);
+  }
+  as_.vinserti128(target, target, Xbyak::Xmm(0), 1);
+}
+
+/// Lanes from `first` to before `end`: each from a vector that has the word in that lane, or in that of the half.
+void WindowCompiler::blend_lanes(const Lanes::Vector& target, std::uint32_t word, unsigned first, unsigned end) {
+  as_.vmovd(Xbyak::Xmm(target.getIdx()), dword[address_of_lane(first) + word]);
+  compile_between();
+  for (unsigned lane = first + 1; lane < end; ++lane) {
+    const Xbyak::Address from = ptr[address_of_lane(lane) + (word - word_size * (lane - first))];
+    const auto chosen = static_cast<std::uint8_t>(1u << (lane - first));
+    if (lane - first < 4) {
+      const Xbyak::Xmm half(target.getIdx());
+      as_.vpblendd(half, half, from, chosen);
+    } else {
+      const Xbyak::Ymm whole(target.getIdx());
+      as_.vpblendd(whole, whole, from, chosen);
+    }
+    compile_between();
+  }
+}
+
 /// All that is asked about a word.
 void WindowCompiler::compile_word(std::uint32_t offset, const Lanes::Vector& lanes) {
   const auto& kept_words = plan_.kept_words();
   const auto place = std::ranges::find(kept_words, offset);
   if (place != kept_words.end()) lanes_.store(kept(static_cast<std::size_t>(place - kept_words.begin())), lanes);
   compile_fields(offset, lanes);
-  for (const auto& [base, slot] : assumption_slots_) {
+  for (const auto& [base, slot] : slots_.assumptions) {
     const std::uint32_t at = *graph_.header_length_at(base);
-    if (plan_.word_with(at, 1) != offset) continue;
+    if (plan_.word_with(at, 1) != offset || !wants(slot)) continue;
     as_.mark(fmt::format("4*([{}]&0xf) = {}, as assumed", at, assumed_header_length));
     const unsigned shift = 8 * (at - offset);
+    begin_answer(slot);
     lanes_.masked_equals(lanes, 0xfu << shift, (assumed_header_length / 4) << shift);
     keep_answer(slot);
   }
+  compile_more(offset, lanes);
+}
+
+WindowCompiler::WordComparison WindowCompiler::word_compared(const Test& test) const {
+  const std::uint32_t at = *plan_.assumed_offset(test.field.base, test.field.offset, test.field.width);
+  const unsigned shift = 8 * (at - plan_.word_with(at, test.field.width));
+  return {static_cast<std::uint32_t>(test.field.mask << shift), static_cast<std::uint32_t>(test.constant << shift)};
 }
 
 void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& lanes) {
@@ -154,9 +230,9 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
     std::uint32_t mask;  // of the word
   };
   std::vector<FieldTest> tests;
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& [id, slot] : slots_.tests) {
     const Test& test = graph_.test(id);
-    if (test.kind != TestKind::field_equals && test.kind != TestKind::field_in) continue;
+    if ((test.kind != TestKind::field_equals && test.kind != TestKind::field_in) || !wants(slot)) continue;
     const std::uint32_t at = *plan_.assumed_offset(test.field.base, test.field.offset, test.field.width);
     if (plan_.word_with(at, test.field.width) != offset) continue;
     const unsigned shift = 8 * (at - offset);
@@ -167,11 +243,16 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
   for (const auto& [id, slot, shift, mask] : tests) {
     const Test& test = graph_.test(id);
     as_.mark(describe_with_origins(graph_, id));
+    begin_answer(slot);
     if (test.kind == TestKind::field_in) {
-      lanes_.masked_in(lanes, mask, graph_.constants(test.set), shift);
+      const auto constants = graph_.constants(test.set);
+      Xbyak::Label done;
+      const bool guarded = Lanes::needs_table(constants.size()) && compile_guard(id, done);
+      lanes_.masked_in(lanes, mask, constants, shift);
+      if (guarded) as_.L(done);
       applied = 0;
     } else {
-      lanes_.masked_equals(lanes, mask, static_cast<std::uint32_t>(test.constant << shift), mask == applied);
+      lanes_.masked_equals(lanes, mask, word_compared(test).constant, mask == applied);
       applied = mask;
     }
     keep_answer(slot);
@@ -179,10 +260,11 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
 }
 
 void WindowCompiler::compile_length_tests() {
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& [id, slot] : slots_.tests) {
     const Test& test = graph_.test(id);
-    if (test.kind != TestKind::length_covers) continue;
+    if (test.kind != TestKind::length_covers || !wants(slot)) continue;
     as_.mark(describe_with_origins(graph_, id));
+    begin_answer(slot);
     const std::uint64_t needed = as_.bound(test.constant) + (test.left == no_value ? 0 : assumed_header_length);
     lanes_.greater_signed(lanes_.vector(lengths_vector), static_cast<std::uint32_t>(needed - 1));
     keep_answer(slot);
@@ -190,10 +272,11 @@ void WindowCompiler::compile_length_tests() {
 }
 
 void WindowCompiler::compile_comparisons() {
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& [id, slot] : slots_.tests) {
     const Test& test = graph_.test(id);
-    if (test.left == no_value || test.right == no_value) continue;
+    if (test.left == no_value || test.right == no_value || !wants(slot)) continue;
     as_.mark(describe_with_origins(graph_, id));
+    begin_answer(slot);
     evaluate(test.left, 0);
     evaluate(test.right, 1);
     lanes_.compare(test.kind, lanes_.vector(0), lanes_.vector(1));

@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 
 #include <ixcap/driver/frame.hpp>
 #include <ixcap/filter/graph.hpp>
@@ -17,6 +16,7 @@
 #include <ixcap/filter/jit/batch_compiler.hpp>
 #include <ixcap/filter/jit/lane_plan.hpp>
 #include <ixcap/filter/jit/lanes.hpp>
+#include <ixcap/filter/jit/mask_plan.hpp>
 
 namespace ixcap::filter::jit {
 
@@ -26,26 +26,53 @@ class WindowCompiler {
   WindowCompiler& operator=(const WindowCompiler&) = delete;
 
  protected:
-  /// Which frame of the group is in which lane: the frames' order, or that in which their Frames are loaded fastest (of
-  /// 8: 0 2 4 6 1 3 5 7).
-  enum class Order : std::uint8_t { natural, loaded };
+  /// Which frame of the group is in which lane: the frames' order, or that from which one unpacking makes 64-bit lanes
+  /// in the frames' order (of 8: 0 1 4 5 2 3 6 7).
+  enum class Order : std::uint8_t { natural, unpacked };
 
+  static constexpr int first_word_vector = 6;
   static constexpr int address_vector = 6;
   static constexpr int lengths_vector = 10;
 
   WindowCompiler(const Graph& graph, SimdLevel level, Order order);
   virtual ~WindowCompiler() = default;
 
-  /// Called behind the code of each test: its answer is where Lanes leaves answers.
+  /// Whether anybody asks for the answer.
+  virtual bool wants(std::size_t slot) const = 0;
+
+  /// Called before the code of each test that is wanted, and behind it: its answer is where Lanes leaves answers.
+  virtual void begin_answer(std::size_t slot) = 0;
   virtual void keep_answer(std::size_t slot) = 0;
 
-  /// Asks for the first bytes of a group of frames, from rax = the LaneScratch; spoils r8.
-  void compile_prefetch();
+  /// Called behind begin_answer() where a large set is going to be searched. May write code that answers no and jumps
+  /// to `done` if no lane needs the search; then it answers true.
+  virtual bool compile_guard(TestId test, const Xbyak::Label& done) = 0;
 
-  /// Addresses (their low halves) and lengths of the group's frames; the wire lengths are kept where that is needed.
+  /// Called behind the tests of a word, for more of them.
+  virtual void compile_more(std::uint32_t word, const Lanes::Vector& lanes) = 0;
+
+  /// Called behind each load of a frame's bytes, of which compile_windows() makes window_loads(): for what is better
+  /// spread out. May spoil rax.
+  virtual void compile_between() {}
+  std::size_t window_loads() const { return plan_.windows().size() * lanes_.count(); }
+
+  /// Asks for the first bytes of the frames that `next` points at, unless it is at the end; goes on to those behind.
+  /// Spoils r8.
+  void compile_prefetch(const Xbyak::Reg64& next, const Xbyak::Address& end);
+
+  /// Addresses (their low halves) and lengths of the group's frames, in an order of their own, from which
+  /// order_lengths() brings the lengths to that of lanes. The wire lengths are kept where that is needed.
   void compile_lengths();
+  void order_lengths();
 
   void load_addresses();
+
+  /// What a field_equals test that lanes do compares in its word: mask and constant.
+  struct WordComparison {
+    std::uint32_t mask;
+    std::uint32_t constant;
+  };
+  WordComparison word_compared(const Test& test) const;
 
   /// Tests of fields, and assumptions.
   void compile_windows();
@@ -64,16 +91,19 @@ class WindowCompiler {
   const Graph& graph_;
   const LanePlan plan_;
   Lanes lanes_;
-  std::map<TestId, std::size_t> slots_;  // of the tests that lanes do
-  std::map<ValueId, std::size_t> assumption_slots_;
-  std::size_t slots_used_ = 0;
+  Slots slots_;  // of the tests that lanes do
 
  private:
   Xbyak::Address kept(std::size_t index) const;
   unsigned frame_of(unsigned row, unsigned quarter) const;
+  Xbyak::Reg64 address_of_lane(unsigned lane) const;
   void transpose(unsigned first, unsigned second, int first_target, int second_target);
   void compile_window(const Window& window);
+  void load_rows(const Window& window);
+  void load_single(const Window& window);
+  void blend_lanes(const Lanes::Vector& target, std::uint32_t word, unsigned first, unsigned end);
   void compile_word(std::uint32_t offset, const Lanes::Vector& lanes);
+  void in_lane_order(const Lanes::Vector& lanes);
   void compile_fields(std::uint32_t offset, const Lanes::Vector& lanes);
   void evaluate(ValueId id, int number);
   void evaluate_load(const Value& value, const Lanes::Vector& target);

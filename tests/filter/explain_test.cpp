@@ -35,7 +35,7 @@ TEST(Explain, ShowsTheNodesAndTheWindowOfASmallFilter) {
             "avx2 and avx512, 8 or 16 frames at a time: fields of up to 4 bytes\n"
             "  the same nodes\n"
             "  window: bytes 0 to 15, of which the words at 12\n"
-            "  reach: the first 16 bytes of a frame\n"
+            "  reach: the first 24 bytes of a frame\n"
             "  tests in lanes: 2 of 2\n");
 }
 
@@ -55,7 +55,7 @@ TEST(Explain, ShowsLengthsAndAssumptions) {
             "  the same nodes\n"
             "  window: bytes 8 to 23, of which the words at 12, 20\n"
             "  window: bytes 22 to 37, of which the words at 34\n"
-            "  reach: the first 38 bytes of a frame\n"
+            "  reach: the first 50 bytes of a frame\n"
             "  tests in lanes: 7 of 7\n"
             "  assumed: 4*([14]&0xf) = 20, by 4 tests; where it is not, scalar code decides\n");
 }
