@@ -23,18 +23,19 @@
 #include <ixcap/driver/emulator/config_space.hpp>
 #include <ixcap/driver/emulator/msix_table.hpp>
 #include <ixcap/driver/emulator/pci_function.hpp>
+#include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 
 namespace ixcap::emulator {
 
-class Interrupts {
+class Interrupts final : public QueueEvents {
  public:
   Interrupts(RegisterFile& registers, ConfigSpace& config, MsixTable& table, const Clock& clock)
       : registers_(registers), config_(config), table_(table), clock_(clock) {}
 
   /// A queue (0 to 127) has received, or sent. Nothing happens while its IVAR entry is not valid.
-  void raise_rx(std::uint32_t queue) noexcept { raise_queue(queue, 0); }
-  void raise_tx(std::uint32_t queue) noexcept { raise_queue(queue, 1); }
+  void raise_rx(std::uint32_t queue) noexcept override { raise_queue(queue, 0); }
+  void raise_tx(std::uint32_t queue) noexcept override { raise_queue(queue, 1); }
 
   /// Causes of EICR, bits 16 to 31.
   void raise(std::uint32_t causes) noexcept;

@@ -43,8 +43,8 @@ Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive, std::uint8_t 
       interrupts_(registers_, config_, msix_table_,
                   drive == Drive::stepped ? static_cast<const Clock&>(stepped_clock_) : machine_clock_),
       control_(registers_, interrupts_, mac_address(number)),
-      receive_path_(registers_, dma_, &queue_interrupts_),
-      transmit_path_(registers_, dma_, &queue_interrupts_),
+      receive_path_(registers_, dma_, &interrupts_),
+      transmit_path_(registers_, dma_, &interrupts_),
       traffic_(std::move(traffic)),
       rate_(rate) {
   device_reset();

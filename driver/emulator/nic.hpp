@@ -115,17 +115,6 @@ class Nic final : public pci::Device, public PciFunction {
     ReceivePath& receive_path_;
   };
 
-  /// What the queues report becomes interrupts.
-  class QueueInterrupts final : public QueueEvents {
-   public:
-    explicit QueueInterrupts(Interrupts& interrupts) : interrupts_(interrupts) {}
-    void rx(std::uint32_t queue) noexcept override { interrupts_.raise_rx(queue); }
-    void tx(std::uint32_t queue) noexcept override { interrupts_.raise_tx(queue); }
-
-   private:
-    Interrupts& interrupts_;
-  };
-
   /// Nobody at the other end.
   class OpenEnd final : public Wire {
    public:
@@ -176,7 +165,6 @@ class Nic final : public pci::Device, public PciFunction {
   SteadyClock machine_clock_;
   SteppedClock stepped_clock_;
   Interrupts interrupts_;
-  QueueInterrupts queue_interrupts_{interrupts_};
   ControlPlane control_;
   DmaMap dma_;
   ReceivePath receive_path_;

@@ -13,10 +13,10 @@ class QueueEvents {
   virtual ~QueueEvents() = default;
 
   /// Descriptors of receive queue `queue` were written back.
-  virtual void rx(std::uint32_t queue) noexcept = 0;
+  virtual void raise_rx(std::uint32_t queue) noexcept = 0;
 
   /// Descriptors of transmit queue `queue` that ask for it (RS) were written back.
-  virtual void tx(std::uint32_t queue) noexcept = 0;
+  virtual void raise_tx(std::uint32_t queue) noexcept = 0;
 };
 
 }  // namespace ixcap::emulator

@@ -5,7 +5,8 @@
 ///     ETQF ─► SYNQF (priority 1) ─► 5-tuple filters, 7 first ─► SYNQF (priority 0) ─► RSS ─► queue 0
 ///
 /// The first that matches says the queue. RSS is MRQC.MRQE = 1; the modes with traffic classes or pools put everything
-/// into queue 0. The registers are looked at in refresh(); classify() works on what was made of them there.
+/// into queue 0. Flow Director takes its commands and matches nothing, so its frames go by RSS. The registers are
+/// looked at in refresh(); classify() works on what was made of them there.
 ///
 /// Threads: one at a time (the Nic's lock).
 

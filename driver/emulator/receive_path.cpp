@@ -15,12 +15,11 @@ using ixgbe::Register;
 
 namespace {
 
-constexpr std::uint32_t fcs_bytes = 4;
 constexpr std::uint32_t address_bytes = 6;
 constexpr std::uint32_t vlan_tag_bytes = 4;
 constexpr std::uint32_t ethertype_offset = 12;
-constexpr std::uint32_t longest_without_jumbo = 1518;             // with FCS; data sheet 8.2.3.22, HLREG0.JUMBOEN
-constexpr std::uint32_t longest_stored = (1u << 16) + fcs_bytes;  // MAXFRS has 16 bits
+constexpr std::uint32_t longest_without_jumbo = 1518;     // with FCS; data sheet 8.2.3.22, HLREG0.JUMBOEN
+constexpr std::uint32_t longest_stored = (1u << 16) + 4;  // MAXFRS has 16 bits
 
 // How far ahead of the head the receive path asks for memory, in descriptors.
 constexpr std::uint32_t descriptors_ahead = 32;
@@ -88,21 +87,11 @@ void ReceivePath::set_queue_enabled(std::uint32_t index, bool enabled) noexcept 
   registers_.set(ixgbe::RDH, 0, index);
 }
 
-/// Whether `wanted` descriptors are free; a queue without a ring takes every frame as a fault.
-bool ReceivePath::has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept {
-  ReceiveQueue& queue = queues_[index];
-  return queue.ring == nullptr || queue.free_descriptors(registers_, index, wanted) >= wanted;
-}
-
-/// A tag comes on top of the longest frame allowed (data sheet 8.2.3.22.8).
-bool ReceivePath::too_long(const WireFrame& frame) const noexcept {
-  const std::uint32_t length = frame.wire_length + fcs_bytes;
-  if (length <= longest_) [[likely]]
-    return false;
+bool ReceivePath::long_by_its_tag(const WireFrame& frame) const noexcept {
   const bool tagged =
       frame.captured_length >= ethertype_offset + vlan_tag_bytes &&
       load_big_16(frame.bytes + ethertype_offset) == (registers_.get(ixgbe::VLNCTRL) & ixgbe::VLNCTRL_VET_MASK);
-  return !tagged || length > longest_ + vlan_tag_bytes;
+  return tagged && frame.wire_length + fcs_bytes <= longest_ + vlan_tag_bytes;
 }
 
 bool ReceivePath::has_room(const WireFrame& frame) noexcept {
@@ -347,7 +336,7 @@ void ReceivePath::write_back() noexcept {
     ReceiveQueue& queue = queues_[index];
     if (queue.filled.empty()) continue;
     queue.write_back();
-    if (events_ != nullptr) events_->rx(index);
+    if (events_ != nullptr) events_->raise_rx(index);
   }
 }
 

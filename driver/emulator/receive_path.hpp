@@ -95,15 +95,24 @@ class ReceivePath {
   };
 
   static constexpr std::uint32_t queue_count = ixgbe::RDT.count;
+  static constexpr std::uint32_t fcs_bytes = 4;
   static constexpr std::uint32_t plain_queue = 0;  ///< where everything goes that is not classified
 
-  bool too_long(const WireFrame& frame) const noexcept;
+  /// Longer than MAXFRS, or whatever else is in force; a tag comes on top of that (data sheet 8.2.3.22.8).
+  bool too_long(const WireFrame& frame) const noexcept {
+    return frame.wire_length + fcs_bytes > longest_ && !long_by_its_tag(frame);
+  }
+  bool long_by_its_tag(const WireFrame& frame) const noexcept;
   bool admitted(const WireFrame& frame) const noexcept;
   bool vlan_admitted(const WireFrame& frame) const noexcept;
   bool in_multicast_table(const std::uint8_t* address) const noexcept;
   bool is_own_address(const std::uint8_t* address) const noexcept;
   void count_on_wire(const WireFrame& frame) noexcept;
-  bool has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept;
+  /// Whether `wanted` descriptors are free; a queue without a ring takes every frame as a fault.
+  bool has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept {
+    ReceiveQueue& queue = queues_[index];
+    return queue.ring == nullptr || queue.free_descriptors(registers_, index, wanted) >= wanted;
+  }
   void receive_classified(const WireFrame& frame);
   void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved);
   void deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept;

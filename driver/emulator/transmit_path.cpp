@@ -86,7 +86,7 @@ std::size_t TransmitPath::run_queue(std::uint32_t index, Wire* wire) noexcept {
     reported |= report(queue, index, from, packet.descriptors);
   }
   registers_.set(ixgbe::TDH, queue.head, index);
-  if (reported && events_ != nullptr) events_->tx(index);
+  if (reported && events_ != nullptr) events_->raise_tx(index);
   return packets;
 }
 

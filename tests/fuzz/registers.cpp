@@ -143,7 +143,7 @@ class Driver {
   }
 
   void act() {
-    switch (input_.take<std::uint8_t>() % 12) {
+    switch (input_.take<std::uint8_t>() % 15) {
       case 0:
         nic_.read(input_.take<std::uint32_t>());
         break;
@@ -184,6 +184,15 @@ class Driver {
       case 11:
         nic_.enable_bus_master(input_.take<std::uint8_t>() % 4 != 0);
         break;
+      case 12:
+        place_transmit_ring();
+        break;
+      case 13:
+        write_transmit_descriptors();
+        break;
+      case 14:
+        nic_.doorbell(ixgbe::TDT.offset(0)).ring(input_.take<std::uint8_t>() % 130);
+        break;
     }
   }
 
@@ -204,6 +213,29 @@ class Driver {
     const std::size_t first = input_.take<std::uint8_t>();
     const std::uint64_t buffer = take_io_address();
     for (std::size_t i = 0; i < 64; ++i) region.write(2 * (2 * first + i), buffer + i * 16);
+  }
+
+  /// As place_ring(), and running.
+  void place_transmit_ring() {
+    const std::uint64_t base = take_io_address();
+    nic_.write(ixgbe::TDBAL.offset(0), static_cast<std::uint32_t>(base));
+    nic_.write(ixgbe::TDBAH.offset(0), static_cast<std::uint32_t>(base >> 32));
+    nic_.write(ixgbe::TDLEN.offset(0), std::uint32_t{input_.take<std::uint8_t>()} % 80 * 128);
+    nic_.write(ixgbe::DMATXCTL.offset(), ixgbe::DMATXCTL_TE);
+    nic_.write(ixgbe::TXDCTL.offset(0), ixgbe::TXDCTL_ENABLE);
+    nic_.write(ixgbe::HLREG0.offset(), input_.take<std::uint8_t>() % 2 == 0 ? 0 : ixgbe::HLREG0_LPBK);
+  }
+
+  /// Descriptors from one on, of any kind, with buffers in or near a region.
+  void write_transmit_descriptors() {
+    Region& region = take_region();
+    const std::size_t first = input_.take<std::uint8_t>();
+    const std::uint64_t buffer = take_io_address();
+    const auto commands = input_.take<std::uint64_t>();
+    for (std::size_t i = 0; i < 4; ++i) {
+      region.write(2 * (first + i), buffer + i * 512);
+      region.write(2 * (first + i) + 1, commands ^ i << 24);
+    }
   }
 
   void bring_up() {

@@ -106,7 +106,7 @@ class ReceiveRing {
 
   explicit ReceiveRing(emulator::Nic& nic, std::uint32_t queue = 0,
                        std::uint32_t type = ixgbe::SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER, std::uint32_t rxdctl = 0)
-      : nic_(nic), queue_(queue), memory_(nic, 2 * std::size_t{size} * buffer_bytes + 4096) {
+      : memory_(nic, 2 * std::size_t{size} * buffer_bytes + 4096) {
     for (std::uint32_t slot = 0; slot < size; ++slot) arm(slot);
     nic.write(ixgbe::RDBAL.offset(queue), static_cast<std::uint32_t>(memory_.io_address()));
     nic.write(ixgbe::RDBAH.offset(queue), static_cast<std::uint32_t>(memory_.io_address() >> 32));
@@ -146,8 +146,6 @@ class ReceiveRing {
   }
 
  private:
-  emulator::Nic& nic_;
-  std::uint32_t queue_;
   pci::DmaMemory memory_;
 };
 
