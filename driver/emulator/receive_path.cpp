@@ -334,8 +334,9 @@ void ReceivePath::prefetch(const ReceiveQueue& queue, std::uint32_t slot) const 
 void ReceivePath::write_back() noexcept {
   for (const std::uint32_t index : enabled_) {
     ReceiveQueue& queue = queues_[index];
-    if (queue.filled.empty()) continue;
-    queue.write_back();
+    if (!queue.filled.empty()) queue.write_back();
+    if (!queue.to_announce) continue;
+    queue.to_announce = false;
     if (events_ != nullptr) events_->raise_rx(index);
   }
 }

@@ -138,6 +138,7 @@ void ReceiveQueue::write_back() noexcept {
     slot = after(slot);
   }
   write_back_from = slot;
+  to_announce |= !filled.empty();
   filled.clear();
 }
 

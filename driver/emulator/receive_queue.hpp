@@ -50,6 +50,7 @@ struct ReceiveQueue {
   std::uint64_t packets = 0;          ///< since ReceivePath::flush_statistics(), like the next two
   std::uint64_t bytes = 0;
   std::uint64_t no_descriptor = 0;
+  bool to_announce = false;  ///< descriptors were written back, and nobody was told yet
   Layout layout = Layout::one_buffer;
   bool strip_vlan = false;
   std::uint32_t header_bytes = 0;  ///< of a header buffer

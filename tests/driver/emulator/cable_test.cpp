@@ -98,6 +98,26 @@ TEST(Cable, JoinsTwoNics) {
   right.connect(nullptr);
 }
 
+TEST(Cable, JoinsTwoNicsThatRunByThemselves) {
+  constexpr std::uint32_t count = test::TransmitRing::size - 1;
+  Cable cable;
+  Nic left(nullptr, {}, Drive::threaded);
+  Nic right(nullptr, {}, Drive::threaded);
+  for (Nic* nic : {&left, &right}) test::bring_up(*nic);
+  left.connect(&cable.end(0));
+  right.connect(&cable.end(1));
+  test::TransmitRing sent(left);
+  test::ReceiveRing received(right);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    sent.add(numbered(60 + i, i), test::TransmitRing::advanced | test::TransmitRing::whole);
+  }
+  sent.ring_doorbell();
+  while (!sent[count - 1].done() || !received.done(count - 1)) std::this_thread::yield();
+  for (std::uint32_t i = 0; i < count; ++i) EXPECT_EQ(received.bytes(i), numbered(60 + i, i));
+  left.connect(nullptr);
+  right.connect(nullptr);
+}
+
 TEST(Cable, CountsWhatTheOtherEndLeaves) {
   Cable cable;
   const Packet frame(15'000);
