@@ -62,11 +62,29 @@ const DmaMap::Range* DmaMap::search(std::uint64_t io_address, std::size_t bytes)
     const auto after = ranges_.upper_bound(io_address);
     if (after == ranges_.begin()) return &nowhere;
     const Range& candidate = std::prev(after)->second;
-    if (!candidate.covers(io_address, bytes)) return &nowhere;
+    if (!candidate.covers(io_address, bytes)) return join(std::prev(after), io_address, bytes);
     recent = &candidate;
   }
   last_ = recent;
   return last_;
+}
+
+/// The range together with as many of its neighbours as these bytes reach into, or `nowhere`.
+const DmaMap::Range* DmaMap::join(Ranges::const_iterator range, std::uint64_t io_address,
+                                  std::size_t bytes) const noexcept {
+  joined_ = range->second;
+  if (joined_.memory == nullptr || !joined_.covers(io_address, 0)) return &nowhere;
+  while (!joined_.covers(io_address, bytes)) {
+    ++range;
+    if (range == ranges_.end()) return &nowhere;
+    const Range& next = range->second;
+    const bool continues =
+        next.io_address - joined_.io_address == joined_.bytes && next.memory == joined_.memory + joined_.bytes;
+    if (!continues) return &nowhere;
+    joined_.bytes += next.bytes;
+    joined_.allowed &= next.allowed;
+  }
+  return &joined_;
 }
 
 }  // namespace ixcap::emulator

@@ -34,7 +34,8 @@ class DmaMap {
   /// Ends a mapping of exactly this place and size; false if there is none.
   bool remove(std::uint64_t io_address, std::uint64_t bytes) noexcept;
 
-  /// The memory behind [io_address, io_address + bytes), or nullptr when not all of it is mapped in one range.
+  /// The memory behind [io_address, io_address + bytes), or nullptr when not all of it is mapped in one piece: one
+  /// range, or neighbours whose memory continues (a host behind an IOMMU maps a buffer page by page).
   std::uint8_t* translate(std::uint64_t io_address, std::size_t bytes,
                           DmaAccess access = DmaAccess::read_write) const noexcept {
     const Range* range = last_;
@@ -69,11 +70,15 @@ class DmaMap {
 
   static const Range nowhere;
 
+  using Ranges = std::map<std::uint64_t, Range>;
+
   const Range* search(std::uint64_t io_address, std::size_t bytes) const noexcept;
+  const Range* join(Ranges::const_iterator range, std::uint64_t io_address, std::size_t bytes) const noexcept;
   void forget(const Range& range) noexcept;
 
-  std::map<std::uint64_t, Range> ranges_;  ///< by I/O address; nodes stay where they are
-  mutable const Range* last_ = &nowhere;   ///< answered last: descriptors and buffers of a queue often share one
+  Ranges ranges_;                         ///< by I/O address; nodes stay where they are
+  mutable Range joined_;                  ///< the last answer of join(); nothing keeps it
+  mutable const Range* last_ = &nowhere;  ///< answered last: descriptors and buffers of a queue often share one
   mutable std::array<const Range*, recent_count> recent_ = [] {
     std::array<const Range*, recent_count> all{};
     all.fill(&nowhere);

@@ -33,6 +33,25 @@ TEST(DmaMap, RefusesWhatReachesOutside) {
   EXPECT_EQ(map.translate(std::numeric_limits<std::uint64_t>::max(), 1), nullptr);
 }
 
+TEST(DmaMap, JoinsNeighboursWhoseMemoryContinues) {
+  DmaMap map;
+  std::array<std::uint8_t, 16384> memory{};
+  constexpr std::uint64_t base = 0x10000;
+  EXPECT_TRUE(map.add(base, 4096, memory.data(), true, true));
+  EXPECT_TRUE(map.add(base + 4096, 4096, memory.data() + 4096, true, true));
+  EXPECT_TRUE(map.add(base + 8192, 4096, memory.data() + 8192, true, false));
+  EXPECT_EQ(map.translate(base + 4000, 200), memory.data() + 4000);
+  EXPECT_EQ(map.translate(base, 8192), memory.data());
+  EXPECT_EQ(map.translate(base, 12288), nullptr) << "the last is not to be written";
+  EXPECT_EQ(map.translate(base, 12288, DmaAccess::read), memory.data());
+  EXPECT_EQ(map.translate(base, 12289, DmaAccess::read), nullptr);
+  EXPECT_TRUE(map.add(base + 12288, 4096, memory.data(), true, true));
+  EXPECT_EQ(map.translate(base + 12000, 400, DmaAccess::read), nullptr) << "its memory is elsewhere";
+  EXPECT_TRUE(map.remove(base + 4096, 4096));
+  EXPECT_EQ(map.translate(base + 4000, 200), nullptr);
+  EXPECT_EQ(map.translate(base, 4096), memory.data());
+}
+
 TEST(DmaMap, NeverJoinsTwoMappings) {
   DmaMap map;
   std::array<std::uint8_t, 8192> memory{};
