@@ -67,7 +67,10 @@ class EmulatedPort {
   }
   static emulator::VfioUserServer::Log log(bool quiet, const std::string& socket) {
     if (quiet) return {};
-    return [socket](const std::string& sentence) { fmt::print(stderr, "{}: {}\n", socket, sentence); };
+    // A line that cannot be written is no reason to stop.
+    return [socket](const std::string& sentence) {
+      std::fputs(fmt::format("{}: {}\n", socket, sentence).c_str(), stderr);
+    };
   }
 
   std::unique_ptr<emulator::TapWire> tap_;  ///< outlives the NIC

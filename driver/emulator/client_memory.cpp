@@ -24,6 +24,7 @@ bool keeps_its_length(int file) noexcept {
 }  // namespace
 
 ClientMemory::MappedFile::~MappedFile() {
+  --mapped;
   if (memory != nullptr) ::munmap(memory, size);
 }
 
@@ -56,6 +57,10 @@ Refusal ClientMemory::map_file(const Place& place, const pci::FileDescriptor& fi
   struct stat status = {};
   if (::fstat(file.number(), &status) != 0) return {errno, "the file tells nothing of itself"};
   if (!S_ISREG(status.st_mode)) return {EINVAL, "the file is no memory"};
+  if (!keeps_its_length(file.number()))
+    return {EPERM, "the file could shrink under the device: it needs F_SEAL_SHRINK"};
+  // Its length only counts from when it can no longer shrink.
+  if (::fstat(file.number(), &status) != 0) return {errno, "the file tells nothing of itself"};
   const auto bytes = static_cast<std::uint64_t>(status.st_size);
   if (place.offset % page_bytes != 0) return {EINVAL, "the range does not begin with a page of the file"};
   if (place.offset > bytes || place.size > bytes - place.offset) return {EINVAL, "the range ends behind the file"};
@@ -65,10 +70,8 @@ Refusal ClientMemory::map_file(const Place& place, const pci::FileDescriptor& fi
     mapped = known->second;
     return {};
   }
-  if (known == files_.end() && files_.size() >= most_files) return {ENOSPC, "there are too many files"};
-  if (!keeps_its_length(file.number()))
-    return {EPERM, "the file could shrink under the device: it needs F_SEAL_SHRINK"};
-  auto fresh = std::make_shared<MappedFile>();
+  if (mapped_files_ >= most_files) return {ENOSPC, "there are too many files"};
+  auto fresh = std::make_shared<MappedFile>(mapped_files_);
   fresh->key = key;
   const int protection = place.writable ? PROT_READ | PROT_WRITE : PROT_READ;
   // Huge pages are reserved here, so that they are there at the first touch.

@@ -73,11 +73,12 @@ class ClientMemory {
   using FileKey = std::tuple<dev_t, ino_t, bool>;  ///< device, inode, writable: the same file under any number
 
   struct MappedFile {
-    MappedFile() = default;
+    explicit MappedFile(std::size_t& count) : mapped(count) { ++mapped; }
     ~MappedFile();
     MappedFile(const MappedFile&) = delete;
     MappedFile& operator=(const MappedFile&) = delete;
 
+    std::size_t& mapped;  ///< how many there are
     FileKey key;
     std::uint8_t* memory = nullptr;
     std::uint64_t size = 0;
@@ -95,6 +96,7 @@ class ClientMemory {
   void release(std::shared_ptr<MappedFile> file) noexcept;
 
   PciFunction& function_;
+  std::size_t mapped_files_ = 0;                          ///< also shorter mappings of files that have grown
   std::map<std::uint64_t, Range> ranges_;                 ///< by I/O address; they do not overlap
   std::map<FileKey, std::shared_ptr<MappedFile>> files_;  ///< of each file the longest mapping
 };

@@ -302,7 +302,7 @@ bool ReceivePath::write_frame(ReceiveQueue& queue, const WireFrame& frame) noexc
   std::uint32_t done = 0;
   do {
     const std::uint32_t length = std::min(frame.wire_length - done, queue.buffer_bytes);
-    std::uint8_t* const buffer = dma_.translate(queue.ring[slot].address, length);
+    std::uint8_t* const buffer = dma_.translate(queue.ring[slot].address, length, DmaAccess::write);
     if (buffer == nullptr) {
       queue.filled.resize(filled_before);
       return false;
@@ -327,7 +327,7 @@ void ReceivePath::prefetch(const ReceiveQueue& queue, std::uint32_t slot) const 
   const std::uint32_t ahead = queue.tail >= slot ? queue.tail - slot : queue.tail + queue.size - slot;
   if (descriptor >= queue.size || ahead <= descriptors_ahead) return;
   prefetch_for_writing(&queue.ring[descriptor]);
-  const std::uint8_t* const buffer = dma_.translate(queue.ring[slot + buffers_ahead].address, 1);
+  const std::uint8_t* const buffer = dma_.translate(queue.ring[slot + buffers_ahead].address, 1, DmaAccess::write);
   if (buffer != nullptr) prefetch_for_writing(buffer);
 }
 

@@ -32,7 +32,10 @@ void ReceiveQueue::refresh(const RegisterFile& registers, const DmaMap& dma, std
   const std::uint32_t srrctl = registers.get(ixgbe::SRRCTL, index);
   const std::uint32_t buffer_kib = srrctl & ixgbe::SRRCTL_BSIZEPACKET_MASK;
   buffer_bytes = std::max(buffer_kib, 1u) * 1024;  // is divided by, even where there is no ring
-  header_bytes = (srrctl >> ixgbe::SRRCTL_BSIZEHEADER_SHIFT & ixgbe::SRRCTL_BSIZEHEADER_MASK) * 64;
+  constexpr std::uint32_t most_header_bytes =
+      0x3c0;  // what the 10 bits of the length in a descriptor tell, in 64 bytes
+  const std::uint32_t chosen = (srrctl >> ixgbe::SRRCTL_BSIZEHEADER_SHIFT & ixgbe::SRRCTL_BSIZEHEADER_MASK) * 64;
+  header_bytes = std::min(chosen, most_header_bytes);
   drop_enabled = (srrctl & ixgbe::SRRCTL_DROP_EN) != 0;
   strip_vlan = (registers.get(ixgbe::RXDCTL, index) & ixgbe::RXDCTL_VME) != 0;
   bool known = true;
@@ -87,13 +90,13 @@ bool ReceiveQueue::write_frame(const WireFrame& frame, const ReceiveVerdict& ver
   do {
     const ReceiveDescriptor& descriptor = ring[slot];
     if (first && split.in_header_buffer != 0) {
-      std::uint8_t* const header = dma.translate(descriptor.status, split.in_header_buffer);
+      std::uint8_t* const header = dma.translate(descriptor.status, split.in_header_buffer, DmaAccess::write);
       if (header == nullptr) return false;
       std::memcpy(header, frame.bytes, split.in_header_buffer);
       done = split.in_header_buffer;
     }
     const std::uint32_t length = std::min(frame.wire_length - done, buffer_bytes);
-    std::uint8_t* const buffer = length != 0 ? dma.translate(descriptor.address, length) : nullptr;
+    std::uint8_t* const buffer = length != 0 ? dma.translate(descriptor.address, length, DmaAccess::write) : nullptr;
     if (buffer == nullptr && length != 0) {
       filled.resize(filled_before);
       return false;

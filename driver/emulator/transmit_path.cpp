@@ -65,6 +65,7 @@ std::size_t TransmitPath::run_queue(std::uint32_t index, Wire* wire) noexcept {
     ++counts_.packets;
     ++counts_.dma_faults;
     queue.head = tail;  // nothing can be read there, and nothing is tried twice
+    registers_.set(ixgbe::TDH, queue.head, index);
     return 0;
   }
   if (tail >= queue.size) return 0;  // a tail outside the ring is ignored
@@ -139,7 +140,7 @@ void TransmitPath::gather_data(Packet& packet, const TransmitDescriptor& descrip
     packet.too_long = true;
     return;
   }
-  const std::uint8_t* const buffer = dma_.translate(descriptor.address, length);
+  const std::uint8_t* const buffer = dma_.translate(descriptor.address, length, DmaAccess::read);
   if (buffer == nullptr) {
     packet.fault = true;
     return;
@@ -256,7 +257,7 @@ bool TransmitPath::report(const Queue& queue, std::uint32_t index, std::uint32_t
   if (asked && head_write_back) {
     const std::uint64_t address =
         std::uint64_t{registers_.get(ixgbe::TDWBAH, index)} << 32 | (write_back & ixgbe::TDWBAL_ADDRESS_MASK);
-    std::uint8_t* const memory = dma_.translate(address, sizeof(std::uint32_t));
+    std::uint8_t* const memory = dma_.translate(address, sizeof(std::uint32_t), DmaAccess::write);
     if (memory == nullptr || std::bit_cast<std::uintptr_t>(memory) % alignof(std::uint32_t) != 0) {
       ++counts_.write_back_faults;
     } else {
