@@ -30,12 +30,15 @@ class TemporaryFolder {
   std::string path_;
 };
 
+/// Where the source tree lies.
+const char* source_folder();
+
 /// Real traffic: the pcap and pcapng files in $IXCAP_CAPTURES (default: shared/captures beside the source tree), by
 /// name; none where there is no such folder.
 inline std::vector<std::string> real_captures() {
   namespace fs = std::filesystem;
   const char* named = std::getenv("IXCAP_CAPTURES");
-  const fs::path folder = named != nullptr ? fs::path(named) : fs::path(IXCAP_SOURCE_FOLDER) / "../shared/captures";
+  const fs::path folder = named != nullptr ? fs::path(named) : fs::path(source_folder()) / "../shared/captures";
   std::vector<std::string> paths;
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator(folder, absent)) {

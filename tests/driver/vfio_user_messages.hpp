@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -40,9 +41,9 @@ Bytes payload_of(const Structures&... structures) {
 }
 
 inline Bytes version_payload(std::uint16_t major, std::string_view json) {
-  Bytes bytes = payload_of(wire::Version{major, 0});
-  bytes.insert(bytes.end(), json.begin(), json.end());
-  bytes.push_back(0);
+  const auto version = wire::bytes_of(wire::Version{major, 0});
+  Bytes bytes(version.size() + json.size() + 1);
+  std::copy(json.begin(), json.end(), std::copy(version.begin(), version.end(), bytes.begin()));
   return bytes;
 }
 

@@ -11,6 +11,8 @@
 
 #include <ixcap/driver/ixgbe/registers.hpp>
 
+#include "tests/files.hpp"
+
 namespace ixcap::ixgbe {
 namespace {
 
@@ -75,7 +77,7 @@ std::string page() {
 }
 
 TEST(RegisterPage, IsWhatTheTableSays) {
-  const std::string path = IXCAP_SOURCE_FOLDER "/docs/registers.md";
+  const std::string path = test::source_folder() + std::string("/docs/registers.md");
   if (std::getenv("IXCAP_WRITE_PAGES") != nullptr) std::ofstream(path) << page();
   std::ostringstream stored;
   stored << std::ifstream(path).rdbuf();
