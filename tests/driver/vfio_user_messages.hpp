@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -41,9 +40,9 @@ Bytes payload_of(const Structures&... structures) {
 }
 
 inline Bytes version_payload(std::uint16_t major, std::string_view json) {
-  const auto version = wire::bytes_of(wire::Version{major, 0});
-  Bytes bytes(version.size() + json.size() + 1);
-  std::copy(json.begin(), json.end(), std::copy(version.begin(), version.end(), bytes.begin()));
+  Bytes bytes = payload_of(wire::Version{major, 0});
+  bytes.resize(bytes.size() + json.size() + 1);  // the last byte ends the text
+  std::memcpy(bytes.data() + sizeof(wire::Version), json.data(), json.size());
   return bytes;
 }
 
