@@ -27,6 +27,12 @@ struct Code {
   std::vector<CodeMark> marks;
 
   NativeCode view() const noexcept { return {{memory->start(), size}, marks}; }
+
+  /// The code's start as a pointer to the function that it is.
+  template <typename Function>
+  Function entry() const noexcept {
+    return reinterpret_cast<Function>(reinterpret_cast<std::uintptr_t>(memory->start()));
+  }
 };
 
 /// Immediates and displacements of the program's choosing stay up to this, and no instruction has a displacement and an

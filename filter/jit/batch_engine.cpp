@@ -36,15 +36,10 @@ constexpr std::size_t prefetch_ahead = 16;  // frames
   }
 }
 
-template <typename Function>
-Function entry_of(const jit::Code& code) noexcept {
-  return reinterpret_cast<Function>(reinterpret_cast<std::uintptr_t>(code.memory->start()));
-}
-
 }  // namespace
 
 BatchEngine::BatchEngine(EngineKind kind, std::span<const Program> programs)
-    : scalar_(programs), lanes_(kind == EngineKind::avx512 ? 16 : 8) {
+    : one_frame_(programs), lanes_(kind == EngineKind::avx512 ? 16 : 8) {
   Graph graph;
   for (std::size_t i = 0; i < programs.size(); ++i) {
     add_program(graph, programs[i]);
@@ -56,9 +51,11 @@ BatchEngine::BatchEngine(EngineKind kind, std::span<const Program> programs)
   const jit::SimdLevel level = kind == EngineKind::avx512 ? jit::SimdLevel::avx512 : jit::SimdLevel::avx2;
   code_ = std::make_unique<const jit::Code>(single ? std::move(*single) : jit::compile_batch(graph, level));
   if (is_single) {
-    single_ = entry_of<jit::SingleFunction>(*code_);
+    single_ = code_->entry<jit::SingleFunction>();
   } else if (code_->memory) {
-    several_ = entry_of<jit::BatchFunction>(*code_);
+    several_ = code_->entry<jit::BatchFunction>();
+  } else {
+    instead_.emplace(programs);
   }
 }
 
@@ -71,7 +68,7 @@ void BatchEngine::match(std::span<const Frame> frames, std::span<std::uint64_t> 
 void BatchEngine::match_ahead(std::span<const Frame> frames, std::span<std::uint64_t> match_sets,
                               std::span<const Frame> next) const noexcept {
   if (frames.empty()) return;
-  if (single_ == nullptr && several_ == nullptr) return scalar_.match(frames, match_sets);
+  if (instead_) return instead_->match(frames, match_sets);
   if ((frames.size() & (lanes_ - 1)) != 0) return match_padded(frames, match_sets);
   match_groups(frames, match_sets.data(), next.size() == batch_size ? next.data() : nullptr);
 }
@@ -104,7 +101,7 @@ void BatchEngine::match_groups(std::span<const Frame> frames, std::uint64_t* mat
     undecided >>= batch_size - frames.size();
     for (; undecided != 0; undecided &= undecided - 1) {
       const std::size_t frame = jit::frame_of_bit(static_cast<std::size_t>(std::countr_zero(undecided)));
-      match_sets[frame] = scalar_.match_one(frames[frame]);
+      match_sets[frame] = one_frame_.match(frames[frame]);
     }
     return;
   }
@@ -115,12 +112,12 @@ void BatchEngine::match_groups(std::span<const Frame> frames, std::uint64_t* mat
   if (frames.size() < batch_size) undecided &= (std::uint64_t{1} << frames.size()) - 1;
   for (; undecided != 0; undecided &= undecided - 1) {
     const auto frame = static_cast<std::size_t>(std::countr_zero(undecided));
-    match_sets[frame] = scalar_.match_one(frames[frame]);
+    match_sets[frame] = one_frame_.match(frames[frame]);
   }
 }
 
 NativeCode BatchEngine::native_code() const noexcept {
-  return code_->memory ? code_->view() : scalar_.native_code();
+  return instead_ ? instead_->native_code() : code_->view();
 }
 
 }  // namespace ixcap::filter

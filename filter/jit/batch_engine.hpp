@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <ixcap/driver/frame.hpp>
@@ -49,12 +50,13 @@ class BatchEngine final : public Engine {
   /// registers: a span on the stack is written in halves and read whole, for which the CPU waits.
   void match_groups(std::span<const Frame> frames, std::uint64_t* match_sets, const Frame* next) const noexcept;
 
-  const ScalarEngine scalar_;
+  const OneFrameCode one_frame_;         // for frames that lanes cannot decide
+  std::optional<ScalarEngine> instead_;  // if they can decide nothing
   std::unique_ptr<const jit::Code> code_;
   std::uint64_t lanes_;
   std::vector<std::uint64_t> bits_;  // by program
   jit::SingleFunction single_ = nullptr;
-  jit::BatchFunction several_ = nullptr;  // neither: all is left to scalar code
+  jit::BatchFunction several_ = nullptr;
 };
 
 }  // namespace ixcap::filter

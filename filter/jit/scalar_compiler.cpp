@@ -23,6 +23,8 @@ constexpr unsigned longest_straight = 48;
 // cold copy.
 constexpr std::uint64_t shortest_common_frame = 60;
 
+constexpr unsigned prefetch_ahead = 8;  // frames
+
 /// What straight-line code for one program needs to know before it starts.
 struct StraightPlan {
   std::map<NodeId, NodeId> decisive;              // what is left of each node if the lengths are known to suffice
@@ -94,20 +96,24 @@ std::vector<Test> first_lengths(const StraightPlan& plan) {
   return tests;
 }
 
+// Registers besides those of ScalarTests: r9 = the match set so far, unless there is one program only. In a loop,
+// rbx = the Frame, rbp = the place of its match set, r12 = the end of the Frames.
 class ScalarCompiler {
  public:
-  ScalarCompiler(const Graph& graph, std::span<const unsigned> bits)
-      : graph_(graph), bits_(bits), tests_(as_, graph), single_(bits.size() == 1 && bits[0] == 0) {}
+  ScalarCompiler(const Graph& graph, std::span<const unsigned> bits, ScalarShape shape)
+      : graph_(graph), bits_(bits), shape_(shape), tests_(as_, graph), single_(bits.size() == 1 && bits[0] == 0) {}
 
   Code compile() {
     as_.endbr64();
     uses_wire_length_ = uses_wire_length();
-    if (!graph_.reachable(graph_.roots()).empty()) tests_.frame_to_registers(uses_wire_length_);
+    const bool looks_at_frames = !graph_.reachable(graph_.roots()).empty();
+    if (shape_ == ScalarShape::loop) begin_loop();
+    if (looks_at_frames) tests_.frame_to_registers(uses_wire_length_);
     if (!single_) as_.xor_(r9d, r9d);
     for (std::size_t i = 0; i < bits_.size(); ++i) compile_root(i);
     if (!single_) {
       as_.mov(rax, r9);
-      as_.ret();
+      leave();
     }
     return as_.finish();
   }
@@ -143,12 +149,43 @@ class ScalarCompiler {
     });
   }
 
-  /// Goes on with the next root, or returns, after this one's answer.
+  void begin_loop() {
+    for (const Xbyak::Reg64& reg : {rbx, rbp, r12}) as_.push(reg);
+    as_.mov(rbx, rdi);
+    as_.mov(rbp, rdx);
+    as_.shl(rsi, 4);  // 16 bytes a Frame
+    as_.lea(r12, ptr[rdi + rsi]);
+    as_.L(next_frame_);
+    as_.mark("asks for the bytes of a frame ahead");
+    as_.lea(rax, ptr[rbx + sizeof(Frame) * prefetch_ahead]);
+    as_.cmp(rax, r12);
+    as_.cmovae(rax, rbx);
+    as_.mov(rax, ptr[rax]);
+    as_.prefetcht0(ptr[rax]);
+    as_.mark("the frame's bytes and captured length");
+    as_.mov(rdi, rbx);
+  }
+
+  /// The match set is in rax: returns it, or stores it and goes on with the next frame.
+  void leave() {
+    if (shape_ == ScalarShape::one_frame) return as_.ret();
+    if (std::exchange(has_left_, true)) return as_.jmp(frame_done_, Xbyak::CodeGenerator::T_NEAR);
+    as_.L(frame_done_);
+    as_.mark("stores the match set, and goes on with the next frame");
+    as_.mov(ptr[rbp], rax);
+    as_.add(rbp, sizeof(std::uint64_t));
+    as_.add(rbx, sizeof(Frame));
+    as_.cmp(rbx, r12);
+    as_.jb(next_frame_, Xbyak::CodeGenerator::T_NEAR);
+    for (const Xbyak::Reg64& reg : {r12, rbp, rbx}) as_.pop(reg);
+    as_.ret();
+  }
+
+  /// Goes on with the next root, or leaves, after this one's answer.
   void answer(std::size_t root, bool accepted, const Xbyak::Label& next) {
     if (single_) {
       accepted ? as_.mov(eax, 1) : as_.xor_(eax, eax);
-      as_.ret();
-      return;
+      return leave();
     }
     if (accepted) as_.bts(r9, static_cast<std::uint8_t>(bits_[root]));
     as_.jmp(next);
@@ -241,7 +278,7 @@ class ScalarCompiler {
       as_.mark("the answer");
       as_.movzx(eax, low_byte(result));
       if (single_) {
-        as_.ret();
+        leave();
       } else {
         if (bits_[index] != 0) as_.shl(rax, static_cast<int>(bits_[index]));
         as_.or_(r9, rax);
@@ -332,22 +369,26 @@ class ScalarCompiler {
   Assembler as_;
   const Graph& graph_;
   const std::span<const unsigned> bits_;
+  const ScalarShape shape_;
   ScalarTests tests_;
   const bool single_;  // one program, in bit 0: its answer is the result
   bool uses_wire_length_ = false;
+  bool has_left_ = false;
+  Xbyak::Label next_frame_;  // of a loop
+  Xbyak::Label frame_done_;
 };
 
 }  // namespace
 
-Code compile_scalar(const Graph& graph, std::span<const unsigned> bits) {
-  return ScalarCompiler(graph, bits).compile();
+Code compile_scalar(const Graph& graph, std::span<const unsigned> bits, ScalarShape shape) {
+  return ScalarCompiler(graph, bits, shape).compile();
 }
 
 std::optional<std::vector<Test>> straight_lengths(const Graph& graph, NodeId root) {
   std::vector<unsigned> bits(graph.roots().size());
   std::iota(bits.begin(), bits.end(), 0u);
   const auto plan = plan_straight(graph, root);
-  if (!plan || !ScalarCompiler(graph, bits).fits(*plan, root)) return {};
+  if (!plan || !ScalarCompiler(graph, bits, ScalarShape::one_frame).fits(*plan, root)) return {};
   return first_lengths(*plan);
 }
 

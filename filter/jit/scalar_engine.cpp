@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include <ixcap/filter/graph.hpp>
 #include <ixcap/filter/graph_builder.hpp>
@@ -9,8 +11,20 @@
 namespace ixcap::filter {
 namespace {
 
-constexpr unsigned widest_field = 8;       // bytes, a register
-constexpr std::size_t prefetch_ahead = 8;  // frames
+constexpr unsigned widest_field = 8;  // bytes, a register
+
+Graph graph_of(std::span<const Program> programs) {
+  Graph graph;
+  for (const Program& program : programs) add_program(graph, program);
+  optimize(graph, widest_field);
+  return graph;
+}
+
+jit::Code compile(const Graph& graph, jit::ScalarShape shape) {
+  std::vector<unsigned> bits(graph.roots().size());
+  std::iota(bits.begin(), bits.end(), 0u);
+  return jit::compile_scalar(graph, bits, shape);
+}
 
 }  // namespace
 
@@ -19,19 +33,19 @@ bool compiles_natively(const Program& program) {
   return add_program(graph, program);
 }
 
+OneFrameCode::OneFrameCode(std::span<const Program> programs)
+    : code_(std::make_unique<const jit::Code>(compile(graph_of(programs), jit::ScalarShape::one_frame))),
+      entry_(code_->entry<jit::OneFrameFunction>()) {}
+
+OneFrameCode::~OneFrameCode() = default;
+
 ScalarEngine::ScalarEngine(std::span<const Program> programs) {
-  Graph graph;
-  std::vector<unsigned> bits;
-  for (unsigned bit = 0; bit < programs.size(); ++bit) {
-    add_program(graph, programs[bit]);
-    bits.push_back(bit);
-  }
-  optimize(graph, widest_field);
-  code_ = std::make_unique<const jit::Code>(jit::compile_scalar(graph, bits));
-  // From a data pointer to a function's: what the kernel made executable at that address is one.
-  entry_ = reinterpret_cast<std::uint64_t (*)(const Frame*) noexcept>(
-      reinterpret_cast<std::uintptr_t>(code_->memory->start()));
-  if (graph.reachable(graph.roots()).empty()) constant_ = entry_(nullptr);
+  const Graph graph = graph_of(programs);
+  code_ = std::make_unique<const jit::Code>(compile(graph, jit::ScalarShape::loop));
+  entry_ = code_->entry<jit::LoopFunction>();
+  if (!graph.reachable(graph.roots()).empty()) return;
+  const Frame any = {};
+  entry_(&any, 1, &constant_.emplace());
 }
 
 ScalarEngine::~ScalarEngine() = default;
@@ -39,16 +53,9 @@ ScalarEngine::~ScalarEngine() = default;
 void ScalarEngine::match(std::span<const Frame> frames, std::span<std::uint64_t> match_sets) const noexcept {
   if (constant_) {
     std::ranges::fill(match_sets.first(frames.size()), *constant_);
-    return;
+  } else if (!frames.empty()) {
+    entry_(frames.data(), frames.size(), match_sets.data());
   }
-  const auto entry = entry_;  // in a register, whatever the code does
-  const std::size_t ahead = frames.size() - std::min(prefetch_ahead, frames.size());
-  std::size_t f = 0;
-  for (; f < ahead; ++f) {
-    __builtin_prefetch(frames[f + prefetch_ahead].data);
-    match_sets[f] = entry(&frames[f]);
-  }
-  for (; f < frames.size(); ++f) match_sets[f] = entry(&frames[f]);
 }
 
 NativeCode ScalarEngine::native_code() const noexcept {

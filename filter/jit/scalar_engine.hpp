@@ -24,15 +24,28 @@ struct Code;
 /// Whether there is native code for the program: hardly any is too complicated (graph_builder.hpp).
 bool compiles_natively(const Program& program);
 
+/// The scalar code as a function of one frame.
+class OneFrameCode {
+ public:
+  /// As ScalarEngine.
+  explicit OneFrameCode(std::span<const Program> programs);
+  ~OneFrameCode();
+
+  /// The match set of one frame. Any number of threads may call this at once.
+  std::uint64_t match(const Frame& frame) const noexcept { return entry_(&frame); }
+
+ private:
+  std::unique_ptr<const jit::Code> code_;
+  std::uint64_t (*entry_)(const Frame*) noexcept;
+};
+
+/// The scalar code in a loop over a batch.
 class ScalarEngine final : public Engine {
  public:
   /// `programs`: at most most_filters, each one that compiles; program i answers in bit i. Throws Error if there is no
   /// memory for code.
   explicit ScalarEngine(std::span<const Program> programs);
   ~ScalarEngine() override;
-
-  /// The match set of one frame.
-  std::uint64_t match_one(const Frame& frame) const noexcept { return entry_(&frame); }
 
   void match(std::span<const Frame> frames, std::span<std::uint64_t> match_sets) const noexcept override;
 
@@ -41,7 +54,7 @@ class ScalarEngine final : public Engine {
  private:
   std::unique_ptr<const jit::Code> code_;
   std::optional<std::uint64_t> constant_;  // the answer, if it is the same for all frames
-  std::uint64_t (*entry_)(const Frame*) noexcept;
+  void (*entry_)(const Frame*, std::uint64_t, std::uint64_t*) noexcept;
 };
 
 }  // namespace ixcap::filter

@@ -37,8 +37,8 @@ std::unique_ptr<const filter::Engine> make_libpcap(BpfFilter* run, const filter:
 
 /// The scalar engine's code as the others are called that take one frame at a time: without its prefetching loop.
 std::unique_ptr<const filter::Engine> make_one_by_one(const filter::Program& program) {
-  const auto engine = std::make_shared<const filter::ScalarEngine>(std::span(&program, 1));
-  return frame_by_frame([engine](const Frame& frame) { return engine->match_one(frame); });
+  const auto code = std::make_shared<const filter::OneFrameCode>(std::span(&program, 1));
+  return frame_by_frame([code](const Frame& frame) { return code->match(frame); });
 }
 
 /// Answers for no frame.
