@@ -14,6 +14,7 @@
 #include <ixcap/filter/jit/batch_compiler.hpp>
 #include <ixcap/filter/jit/lane_plan.hpp>
 #include <ixcap/filter/jit/scalar_compiler.hpp>
+#include <ixcap/filter/jit/single_compiler.hpp>
 
 namespace ixcap::filter {
 namespace {
@@ -124,17 +125,17 @@ std::string explain_scalar(const Form& form, const Nodes& nodes) {
   return text + nodes.list();
 }
 
-std::string list_windows(const jit::LanePlan& plan) {
+std::string list_windows(std::string_view level, const jit::LanePlan& plan) {
   std::string text;
   for (const jit::Window& window : plan.windows()) {
     std::vector<std::uint32_t> words;
-    for (std::uint32_t i = 0; i < window.used.size(); ++i) {
-      if (window.used[i]) words.push_back(window.offset + jit::word_size * i);
+    for (const auto& word : window.places) {
+      if (word) words.push_back(*word);
     }
-    text += fmt::format("  window: bytes {} to {}, of which the words at {}\n", window.offset,
-                        window.offset + jit::window_size - 1, fmt::join(words, ", "));
+    text += fmt::format("  window of {}: bytes {} to {}, of which the words at {}\n", level, window.offset,
+                        window.offset + window.size - 1, fmt::join(words, ", "));
   }
-  if (plan.reach() != 0) text += fmt::format("  reach: the first {} bytes of a frame\n", plan.reach());
+  if (plan.reach() != 0) text += fmt::format("  reach of {}: the first {} bytes of a frame\n", level, plan.reach());
   return text;
 }
 
@@ -171,8 +172,10 @@ std::string explain_batch(const Form& form, const Nodes& nodes, const std::strin
     }
     text += list;
   }
-  const jit::LanePlan plan(form.graph);
-  return text + list_windows(plan) + list_lane_tests(form.graph, plan);
+  const jit::LanePlan blocks(form.graph, jit::WindowKind::block);
+  const bool alone = jit::compile_single(form.graph, jit::SimdLevel::avx512_8_lanes).has_value();
+  const jit::LanePlan picked(form.graph, alone ? jit::WindowKind::picked_32 : jit::WindowKind::picked_64);
+  return text + list_windows("avx2", blocks) + list_windows("avx512", picked) + list_lane_tests(form.graph, blocks);
 }
 
 }  // namespace

@@ -93,7 +93,7 @@ Code Assembler::finish() {
   return code;
 }
 
-PerfectHash::PerfectHash(std::span<const std::uint64_t> constants) {
+PerfectHash::PerfectHash(std::span<const std::uint64_t> constants, Aim aim) {
   Multipliers next;
   const auto count = static_cast<unsigned>(constants.size());
   constexpr unsigned most_single_level = 64;
@@ -106,7 +106,7 @@ PerfectHash::PerfectHash(std::span<const std::uint64_t> constants) {
       entries.push_back(static_cast<std::uint32_t>(constants[static_cast<std::size_t>(std::max(slot, 0))]));
     }
   };
-  if (count <= most_single_level) {
+  if (aim == Aim::fewest_steps && count <= most_single_level) {
     for (unsigned bits = least_bits + 3; bits <= 2 * least_bits + 3; ++bits) {
       slots.assign(std::size_t{1} << bits, -1);
       shift = 32 - bits;

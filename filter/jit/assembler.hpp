@@ -72,7 +72,11 @@ class Assembler : public Xbyak::CodeGenerator {
 ///
 /// (32-bit products).
 struct PerfectHash {
-  explicit PerfectHash(std::span<const std::uint64_t> constants);
+  enum class Aim {
+    fewest_steps,    ///< without displacements where that is possible
+    smallest_table,  ///< less than four times as many entries as constants, a quarter as many displacements
+  };
+  PerfectHash(std::span<const std::uint64_t> constants, Aim aim);
 
   std::uint32_t multiplier = 0;
   unsigned shift = 0;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <ixcap/driver/frame.hpp>
 #include <ixcap/filter/jit/batch_compiler.hpp>
 #include <ixcap/filter/jit/window_compiler.hpp>
 
@@ -21,8 +22,8 @@ struct Word {
   bool is_all() const noexcept { return kind == Kind::all; }
 };
 
-// Registers besides those of WindowCompiler: rdi = the frames of the group, rsi = the end of the batch, rbp = bytes of
-// each word that are done.
+// Registers besides those of WindowCompiler: rdi = the frames of the group, rsi = the end of the batch, rdx = the frames
+// to ask for next, rbp = bytes of each word that are done.
 class BatchCompiler : private WindowCompiler {
  public:
   BatchCompiler(const Graph& graph, SimdLevel level)
@@ -30,8 +31,17 @@ class BatchCompiler : private WindowCompiler {
     words_ = slots_.used + 2 * plan_.nodes().size() + 1;
     keep_words_at(8 * words_);
     saved_ = 8 * words_ + kept_size();
-    frame_size_ = saved_ + 4 * 8 + 8;  // odd, behind the six registers that are pushed
-    frame_size_ += (24 - frame_size_ % 16) % 16;
+    frame_size_ = saved_ + 8 * saved_words;
+    frame_size_ += (24 - frame_size_ % 16) % 16;  // odd, behind the six registers that are pushed
+    for (const auto& [id, slot] : slots_.tests) {
+      const Test& test = graph.test(id);
+      if (test.kind != TestKind::length_covers) continue;
+      const auto length = test.constant + (test.left == no_value ? 0 : assumed_header_length);
+      common_length_ = std::max(common_length_, static_cast<std::uint32_t>(length));
+      length_slots_.push_back(slot);
+    }
+    passes_lengths_ = lanes_.count() == 16 && plan_.reach() != 0 && common_length_ != 0 &&
+                      common_length_ <= shortest_common_frame && !plan_.uses_wire_length();
   }
 
   Code compile() {
@@ -45,24 +55,30 @@ class BatchCompiler : private WindowCompiler {
   }
 
  private:
+  enum Saved : unsigned { group, batch_end, next_frames, results, scratch };
+  static constexpr unsigned saved_words = 5;
+
   Xbyak::Address word(std::size_t slot) const { return qword[rsp + 8 * slot]; }
-  Xbyak::Address saved(unsigned index) const { return qword[rsp + saved_ + 8 * index]; }
+  Xbyak::Address saved(Saved place) const { return qword[rsp + saved_ + 8 * place]; }
 
   void prologue() {
     as_.endbr64();
     for (const Xbyak::Reg64& reg : {rbx, rbp, r12, r13, r14, r15}) as_.push(reg);
     as_.sub(rsp, static_cast<std::uint32_t>(frame_size_));
-    as_.mov(saved(2), rdx);
-    as_.mov(saved(3), rcx);
+    as_.mov(saved(results), rdx);
+    as_.mov(saved(scratch), rcx);
+    as_.mov(rdx, qword[rcx + offsetof(LaneScratch, prefetch)]);
     as_.shl(rsi, 4);  // 16 bytes a Frame
     as_.add(rsi, rdi);
     as_.xor_(ebp, ebp);
-    lanes_.prepare();
+    prepare();
+    if (!passes_lengths_) return;
+    for (const std::size_t slot : length_slots_) as_.mov(word(slot), -1);  // groups without short frames leave it so
   }
 
   void epilogue() {
     as_.mark("the answers");
-    as_.mov(rdx, saved(2));
+    as_.mov(rdx, saved(results));
     for (std::size_t i = 0; i < graph_.roots().size(); ++i) {
       const NodeId root = graph_.roots()[i];
       load(rax, answer(root));
@@ -89,44 +105,63 @@ class BatchCompiler : private WindowCompiler {
   bool compile_guard(TestId, const Xbyak::Label&) override { return false; }
   void compile_more(std::uint32_t, const Lanes::Vector&) override {}
 
-  void keep_answer(std::size_t slot) override {
-    lanes_.answer_to_eax();
-    const Xbyak::RegExp place = rsp + rbp + 8 * slot;
-    lanes_.count() == 16 ? as_.mov(Xbyak::util::word[place], ax) : as_.mov(byte[place], al);
-  }
+  void compile_between() override { compile_prefetch(rdx); }
+  void keep_answer(std::size_t slot) override { lanes_.store_answer(rsp + rbp + 8 * slot); }
 
   void compile_groups() {
-    Xbyak::Label next_group, in_place, crossing, done;
+    Xbyak::Label next_group, some_are_short, lengths_known, in_place, crossing, done;
     as_.L(next_group);
     as_.mov(rbx, rdi);
-    as_.mov(rax, saved(3));
-    as_.mov(rcx, qword[rax + offsetof(LaneScratch, prefetch)]);
-    compile_prefetch(rcx, qword[rax + offsetof(LaneScratch, prefetch_end)]);
-    as_.mov(qword[rax + offsetof(LaneScratch, prefetch)], rcx);
+    if (plan_.reach() != 0) {
+      as_.mov(rax, saved(scratch));
+      as_.cmp(rdx, qword[rax + offsetof(LaneScratch, prefetch_end)]);
+      as_.cmovae(rdx, rbx);  // these will do
+    }
+    if (passes_lengths_) {
+      as_.mark("all captured lengths and addresses at once");
+      const auto length = static_cast<std::uint32_t>(as_.bound(common_length_));
+      lanes_.jump_if_any_is_short(rbx, std::max(length, 1u), page_size - plan_.reach(), some_are_short);
+    } else {
+      compile_all_lengths(crossing, lengths_known);
+    }
+    as_.L(in_place);
+    load_addresses();
+    begin_prefetch();
+    compile_windows();
+    compile_comparisons();
+    as_.add(rdi, 16 * lanes_.count());
+    as_.add(ebp, lanes_.count() / 8);
+    as_.cmp(rdi, rsi);
+    as_.jb(next_group, Xbyak::CodeGenerator::T_NEAR);
+    as_.jmp(done, Xbyak::CodeGenerator::T_NEAR);
+    if (passes_lengths_) {
+      as_.L(some_are_short);
+      compile_all_lengths(crossing, lengths_known);
+      as_.jmp(in_place, Xbyak::CodeGenerator::T_NEAR);
+    }
+    as_.L(crossing);
+    as_.mov(saved(group), rdi);
+    as_.mov(saved(batch_end), rsi);
+    as_.mov(saved(next_frames), rdx);
+    compile_copies(saved(scratch));
+    as_.mov(rdi, saved(group));
+    as_.mov(rsi, saved(batch_end));
+    as_.mov(rdx, saved(next_frames));
+    compile_lengths();
+    as_.jmp(lengths_known, Xbyak::CodeGenerator::T_NEAR);
+    as_.L(done);
+  }
+
+  /// The tests of lengths, for each frame by itself.
+  void compile_all_lengths(const Xbyak::Label& crossing, Xbyak::Label& lengths_known) {
     compile_lengths();
     if (plan_.reach() != 0) {
       lanes_.jump_if_crossing(lanes_.vector(address_vector), page_size - plan_.reach(), lanes_.vector(lengths_vector),
                               plan_.reach(), false, crossing);
     }
-    as_.L(in_place);
-    load_addresses();
-    compile_windows();
+    as_.L(lengths_known);
+    order_lengths();
     compile_length_tests();
-    compile_comparisons();
-    as_.add(rdi, 16 * lanes_.count());
-    as_.add(ebp, lanes_.count() / 8);
-    as_.cmp(rdi, rsi);
-    as_.jb(next_group);
-    as_.jmp(done);
-    as_.L(crossing);
-    as_.mov(saved(0), rdi);
-    as_.mov(saved(1), rsi);
-    compile_copies(saved(3));
-    as_.mov(rdi, saved(0));
-    as_.mov(rsi, saved(1));
-    compile_lengths();
-    as_.jmp(in_place);
-    as_.L(done);
   }
 
   // --- Nodes, for all frames at once ---
@@ -209,8 +244,11 @@ class BatchCompiler : private WindowCompiler {
     return {Word::Kind::stored, slot};
   }
 
-  std::vector<Word> answers_;    // by node: the frames it accepts
-  std::vector<Word> undecided_;  // by node: the frames it cannot decide
+  std::uint32_t common_length_ = 0;        // that all tests of lengths ask for
+  bool passes_lengths_ = false;            // groups without shorter frames pass by these tests
+  std::vector<std::size_t> length_slots_;  // of these tests
+  std::vector<Word> answers_;              // by node: the frames it accepts
+  std::vector<Word> undecided_;            // by node: the frames it cannot decide
   std::size_t words_ = 0;
   std::size_t stored_ = 0;
   std::size_t saved_ = 0;  // from rsp, bytes

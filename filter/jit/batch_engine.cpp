@@ -20,7 +20,20 @@ constexpr unsigned widest_field = 4;        // bytes, a lane
 constexpr std::size_t prefetch_ahead = 16;  // frames
 
 /// From a word a filter, with a bit a frame, to a match set a frame, with a bit a filter. `match_sets`: `frames` of
-/// them, a multiple of 4.
+/// them, a multiple of 8.
+[[gnu::target("avx512f")]] void spread_wide(std::span<const std::uint64_t> words, std::span<const std::uint64_t> bits,
+                                            std::size_t frames, std::uint64_t* match_sets) noexcept {
+  for (std::size_t first = 0; first < frames; first += 8) {
+    __m512i sets = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      const auto matched = static_cast<__mmask8>(words[i] >> first);
+      sets = _mm512_mask_or_epi64(sets, matched, sets, _mm512_set1_epi64(static_cast<std::int64_t>(bits[i])));
+    }
+    _mm512_storeu_si512(match_sets + first, sets);
+  }
+}
+
+/// The same with AVX2.
 [[gnu::target("avx2")]] void spread(std::span<const std::uint64_t> words, std::span<const std::uint64_t> bits,
                                     std::size_t frames, std::uint64_t* match_sets) noexcept {
   for (std::size_t first = 0; first < frames; first += 4) {
@@ -46,10 +59,12 @@ BatchEngine::BatchEngine(EngineKind kind, std::span<const Program> programs)
     bits_.push_back(std::uint64_t{1} << i);
   }
   optimize(graph, widest_field);
-  std::optional<jit::Code> single = jit::compile_single(graph);
+  const bool wide = kind == EngineKind::avx512;
+  std::optional<jit::Code> single =
+      jit::compile_single(graph, wide ? jit::SimdLevel::avx512_8_lanes : jit::SimdLevel::avx2);
   const bool is_single = single.has_value();
-  const jit::SimdLevel level = kind == EngineKind::avx512 ? jit::SimdLevel::avx512 : jit::SimdLevel::avx2;
-  code_ = std::make_unique<const jit::Code>(single ? std::move(*single) : jit::compile_batch(graph, level));
+  code_ = std::make_unique<const jit::Code>(
+      single ? std::move(*single) : jit::compile_batch(graph, wide ? jit::SimdLevel::avx512 : jit::SimdLevel::avx2));
   if (is_single) {
     single_ = code_->entry<jit::SingleFunction>();
   } else if (code_->memory) {
@@ -107,7 +122,7 @@ void BatchEngine::match_groups(std::span<const Frame> frames, std::uint64_t* mat
   }
   std::array<std::uint64_t, most_filters + 1> words;
   several_(frames.data(), frames.size(), words.data(), &scratch);
-  spread(words, bits_, frames.size(), match_sets);
+  (lanes_ == 16 ? spread_wide : spread)(words, bits_, frames.size(), match_sets);
   std::uint64_t undecided = words[bits_.size()];
   if (frames.size() < batch_size) undecided &= (std::uint64_t{1} << frames.size()) - 1;
   for (; undecided != 0; undecided &= undecided - 1) {

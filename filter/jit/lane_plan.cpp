@@ -5,15 +5,22 @@
 
 namespace ixcap::filter::jit {
 
-LanePlan::LanePlan(const Graph& graph) : graph_(graph), nodes_(graph.reachable(graph.roots())) {
+LanePlan::LanePlan(const Graph& graph, WindowKind kind)
+    : graph_(graph), kind_(kind), nodes_(graph.reachable(graph.roots())) {
   for (const NodeId id : nodes_) {
     const TestId test = graph.node(id).test;
     if (!tests_.contains(test)) tests_.emplace(test, examine(graph.test(test)));
   }
   for (const ValueId base : assumed_bases_) wanted_.push_back({*graph_.header_length_at(base), 1});
   choose_words();
-  choose_windows();
-  choose_blends();
+  if (kind == WindowKind::block) {
+    choose_blocks();
+  } else {
+    choose_picked(kind == WindowKind::picked_32 ? 32 : 64);
+  }
+  for (const Window& window : windows_) reach_ = std::max(reach_, window.offset + window.size);
+  if (kind != WindowKind::picked_64) choose_blends();
+  assert(reach_ <= longest_reach);  // copies of short frames are no longer
 }
 
 std::optional<std::uint32_t> LanePlan::assumed_offset(ValueId base, std::uint32_t offset, unsigned width) const {
@@ -98,7 +105,10 @@ void LanePlan::choose_words() {
     const bool has_word = std::ranges::any_of(words_, [&](std::uint32_t word) {
       return word <= bytes.offset && bytes.offset + bytes.width <= word + word_size;
     });
-    if (!has_word) words_.push_back(bytes.offset);
+    if (has_word) continue;
+    // Odd words and even ones cannot be picked together; most are even.
+    const bool may_begin_before = kind_ != WindowKind::block && bytes.width < word_size;
+    words_.push_back(may_begin_before ? bytes.offset & ~std::uint32_t{1} : bytes.offset);
   }
   for (const Bytes& bytes : wanted_later_) kept_words_.push_back(word_with(bytes.offset, bytes.width));
   std::ranges::sort(kept_words_);
@@ -110,25 +120,54 @@ std::uint32_t LanePlan::word_with(std::uint32_t offset, unsigned width) const {
       words_, [&](std::uint32_t word) { return word <= offset && offset + width <= word + word_size; });
 }
 
-// Words that are whole words apart share windows, which end with their last word: not to reach farther than needed.
-void LanePlan::choose_windows() {
+// Words that are whole words apart share blocks.
+void LanePlan::choose_blocks() {
   std::vector<std::uint32_t> left = words_;
   std::ranges::sort(left);
   while (!left.empty()) {
     const std::uint32_t first = left.front();
     std::vector<std::uint32_t> members;
     std::erase_if(left, [&](std::uint32_t word) {
-      const bool fits = (word - first) % word_size == 0 && word - first + word_size <= window_size;
+      const bool fits = (word - first) % word_size == 0 && word - first + word_size <= block_size;
       if (fits) members.push_back(word);
       return fits;
     });
-    const std::uint32_t end = members.back() + word_size;
-    Window window = {end >= window_size ? end - window_size : first % word_size, {}};
-    for (const std::uint32_t word : members) window.used[(word - window.offset) / word_size] = true;
-    reach_ = std::max(reach_, window.offset + window_size);
+    windows_.push_back(block_of(members));
+  }
+}
+
+// It ends with its last word, not to reach farther than needed.
+Window LanePlan::block_of(std::span<const std::uint32_t> words) {
+  const std::uint32_t end = words.back() + word_size;
+  Window window = {end >= block_size ? end - block_size : words.front() % word_size, block_size, {}};
+  for (const std::uint32_t word : words) window.places[(word - window.offset) / word_size] = word;
+  return window;
+}
+
+// Within a cache line where that is possible: frames begin with one. A word by itself has a block.
+void LanePlan::choose_picked(std::uint32_t size) {
+  constexpr std::uint32_t line_size = 64;
+  std::vector<std::uint32_t> left = words_;
+  std::ranges::sort(left);
+  while (!left.empty()) {
+    const std::uint32_t first = left.front();
+    const std::uint32_t parity = first % 2;
+    const std::uint32_t line_end = line_size + parity;
+    const std::uint32_t limit = first + word_size <= line_end ? std::min(first + size, line_end) : first + size;
+    std::vector<std::uint32_t> members;
+    std::erase_if(left, [&](std::uint32_t word) {
+      const bool fits = word % 2 == parity && word + word_size <= limit && members.size() < window_words;
+      if (fits) members.push_back(word);
+      return fits;
+    });
+    if (members.size() == 1 && kind_ == WindowKind::picked_32) {
+      windows_.push_back(block_of(members));
+      continue;
+    }
+    Window window = {std::max(members.back() + word_size, size + parity) - size, size, {}};
+    std::ranges::copy(members, window.places.begin());
     windows_.push_back(window);
   }
-  assert(reach_ <= longest_reach);  // copies of short frames are no longer
 }
 
 // A vector that ends with the word has it in its last lane, one that begins with it in its first. Frames must hold all
@@ -140,12 +179,12 @@ void LanePlan::choose_blends() {
     const std::uint32_t word = window.first_word();
     constexpr std::uint32_t before_4 = 3 * word_size;  // the last of 4 lanes
     constexpr std::uint32_t before_8 = 7 * word_size;
-    if (word >= before_8 && word + window_size <= most) {
+    if (word >= before_8 && word + block_size <= most) {
       window.blended_lanes = 8;
-      reach_ = std::max(reach_, word + window_size);
-    } else if (word >= before_4 && word + window_size - word_size <= most) {
+      reach_ = std::max(reach_, word + block_size);
+    } else if (word >= before_4 && word + block_size - word_size <= most) {
       window.blended_lanes = 4;
-      reach_ = std::max(reach_, word + window_size - word_size);
+      reach_ = std::max(reach_, word + block_size - word_size);
     }
   }
 }

@@ -3,8 +3,8 @@
 /// What the batch compiler loads and tests for several frames at once, one a vector lane. Not part of the library's
 /// interface.
 ///
-/// All fields that the tests look at are cut out of a few windows of 16 bytes, which every frame has at the same place:
-/// that is what makes them cheap to transpose into lanes. So fields behind an IPv4 header are planned for headers of 20
+/// All fields that the tests look at are words of a few windows, which every frame has at the same place: that is what
+/// makes them cheap to transpose into lanes, four words at a time. So fields behind an IPv4 header are planned for headers of 20
 /// bytes, with an assumption to be checked, and what has no place of its own in a window (far offsets, computed ones,
 /// divisions) is left to scalar code for the frames that get there.
 
@@ -13,15 +13,27 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <ixcap/filter/graph.hpp>
 
 namespace ixcap::filter::jit {
 
-/// Bytes of a window, and of one of its parts: a vector lane.
-inline constexpr std::uint32_t window_size = 16;
+/// Bytes of a word: a vector lane.
 inline constexpr std::uint32_t word_size = 4;
+
+/// Words that a window has at most.
+inline constexpr std::uint32_t window_words = 4;
+
+/// How the words of windows lie.
+enum class WindowKind : std::uint8_t {
+  block,      ///< in 16 bytes, one behind the other
+  picked_32,  ///< in 32 bytes, from which they are picked as they are loaded; an even number of bytes apart
+  picked_64,  ///< the same in 64 bytes
+};
+
+inline constexpr std::uint32_t block_size = window_words * word_size;
 
 /// Windows end within this many bytes from a frame's start: two cache lines. What lies farther is only looked at in
 /// frames that get there.
@@ -37,16 +49,20 @@ inline constexpr unsigned value_registers = 6;
 inline constexpr std::uint32_t shortest_common_frame = 60;
 
 struct Window {
-  std::uint32_t offset;
-  std::array<bool, window_size / word_size> used;  ///< which of its words are looked at
+  std::uint32_t offset;                                           ///< of its first byte
+  std::uint32_t size;                                             ///< block_size, or what words are picked from
+  std::array<std::optional<std::uint32_t>, window_words> places;  ///< the offsets of the words that are looked at
 
   /// Of a single word: whether it may be loaded from different places before it, to lie in its lane at once; of 4 lanes
   /// or of 8 (AVX2).
   unsigned blended_lanes = 0;
 
-  unsigned words() const noexcept { return static_cast<unsigned>(std::ranges::count(used, true)); }
+  bool is_block() const noexcept { return size == block_size; }
+  unsigned words() const noexcept {
+    return static_cast<unsigned>(std::ranges::count_if(places, [](const auto& word) { return word.has_value(); }));
+  }
   std::uint32_t first_word() const noexcept {
-    return offset + word_size * static_cast<std::uint32_t>(std::ranges::find(used, true) - used.begin());
+    return **std::ranges::find_if(places, [](const auto& word) { return word.has_value(); });
   }
 };
 
@@ -58,7 +74,7 @@ struct LaneTest {
 
 class LanePlan {
  public:
-  explicit LanePlan(const Graph& graph);
+  LanePlan(const Graph& graph, WindowKind kind);
 
   /// The nodes of all programs, ascending.
   const std::vector<NodeId>& nodes() const noexcept { return nodes_; }
@@ -93,10 +109,13 @@ class LanePlan {
   bool examine(ValueId id, std::vector<Bytes>& loads, LaneTest& result);
   void assume(ValueId base, LaneTest& result);
   void choose_words();
-  void choose_windows();
+  void choose_blocks();
+  void choose_picked(std::uint32_t size);
+  static Window block_of(std::span<const std::uint32_t> words);
   void choose_blends();
 
   const Graph& graph_;
+  const WindowKind kind_;
   std::vector<NodeId> nodes_;
   std::map<TestId, LaneTest> tests_;
   std::vector<ValueId> assumed_bases_;

@@ -1,7 +1,10 @@
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>
 
+#include <ixcap/driver/frame.hpp>
+#include <ixcap/filter/jit/lane_plan.hpp>
 #include <ixcap/filter/jit/lanes.hpp>
 
 namespace ixcap::filter::jit {
@@ -10,7 +13,9 @@ namespace {
 using namespace Xbyak::util;
 
 constexpr std::uint32_t all_bits = 0xffffffff;
-constexpr std::size_t most_compared = 6;  // constants that are compared with one by one
+constexpr std::size_t most_compared = 6;     // constants that are compared with one by one
+constexpr std::size_t most_in_vectors = 32;  // constants that are looked up in vectors (AVX-512)
+constexpr std::uint32_t lanes_wide = 16;     // of AVX-512
 
 }  // namespace
 
@@ -22,11 +27,7 @@ Xbyak::Address Lanes::pooled(std::uint32_t constant) {
 }
 
 void Lanes::hold(std::uint32_t constant, int number) {
-  held_[constant] = number;
-}
-
-void Lanes::load_held() {
-  for (const auto& [constant, number] : held_) as_.vmovdqu(Xbyak::Ymm(number), pooled(constant));
+  (number < 16 ? held_ : held_masks_)[constant] = number;
 }
 
 template <typename Operation>
@@ -36,21 +37,28 @@ void Lanes::with(std::uint32_t constant, const Operation& operation) {
 }
 
 void Lanes::prepare() {
-  if (!wide_) return;
-  for (int quarter = 1; quarter < 4; ++quarter) {
-    as_.mov(eax, std::uint32_t{0xf} << (4 * quarter));
-    as_.kmovw(Xbyak::Opmask(1 + quarter), eax);
+  for (unsigned quarter = 1; has_avx512_ && quarter < count() / 4; ++quarter) {
+    as_.mov(eax, std::uint32_t{0xff} << (8 * quarter));
+    as_.kmovd(Xbyak::Opmask(1 + static_cast<int>(quarter)), eax);
   }
+  for (const auto& [constant, number] : held_) as_.vmovdqu(Xbyak::Ymm(number), pooled(constant));
+  for (const auto& [constant, number] : held_masks_) as_.vmovdqu32(Xbyak::Ymm(number), pooled(constant));
 }
 
 void Lanes::load_quarter(const Vector& row, unsigned quarter, const Xbyak::RegExp& place) {
-  if (quarter == 0) {
-    as_.vmovdqu(Xbyak::Xmm(row.getIdx()), ptr[place]);
-  } else if (wide_) {
-    as_.vbroadcasti32x4(Xbyak::Zmm(row.getIdx()) | Xbyak::Opmask(1 + static_cast<int>(quarter)), ptr[place]);
-  } else {
-    as_.vinserti128(Xbyak::Ymm(row.getIdx()), Xbyak::Ymm(row.getIdx()), ptr[place], 1);
-  }
+  if (quarter == 0) return as_.vmovdqu(Xbyak::Xmm(row.getIdx()), ptr[place]);
+  as_.vinserti128(Xbyak::Ymm(row.getIdx()), Xbyak::Ymm(row.getIdx()), ptr[place], 1);
+}
+
+void Lanes::pick_quarter(const Vector& row, unsigned quarter, const Xbyak::RegExp& place, int order) {
+  Vector target = row;
+  if (quarter != 0) target.setOpmaskIdx(1 + static_cast<int>(quarter));
+  as_.vpermw(target, vector(order), ptr[place]);
+}
+
+void Lanes::permute(const Vector& lanes, const Vector& order) {
+  if (wide_) return as_.vpermd(Xbyak::Zmm(lanes.getIdx()), Xbyak::Zmm(order.getIdx()), Xbyak::Zmm(lanes.getIdx()));
+  as_.vpermd(Xbyak::Ymm(lanes.getIdx()), Xbyak::Ymm(order.getIdx()), Xbyak::Ymm(lanes.getIdx()));
 }
 
 void Lanes::load(const Vector& target, const Xbyak::Address& place) {
@@ -77,6 +85,8 @@ void Lanes::swap_bytes(const Vector& target) {
 
 void Lanes::mask(const Vector& target, const Vector& source, std::uint32_t constant) {
   if (wide_) return as_.vpandd(target, source, pooled(constant));
+  const auto held = held_masks_.find(constant);
+  if (held != held_masks_.end()) return as_.vpandd(target, source, Xbyak::Ymm(held->second));
   with(constant, [&](const Xbyak::Operand& op) { as_.vpand(target, source, op); });
 }
 
@@ -102,8 +112,10 @@ void Lanes::shift(ValueKind kind, const Vector& target, unsigned distance) {
   kind == ValueKind::shift_left ? as_.vpslld(target, target, bits) : as_.vpsrld(target, target, bits);
 }
 
-void Lanes::answer_to_eax() {
-  wide_ ? as_.kmovw(eax, k1) : as_.vmovmskps(eax, Xbyak::Ymm(answer_));
+void Lanes::store_answer(const Xbyak::RegExp& place) {
+  if (wide_) return as_.kmovw(word[place], k1);
+  as_.vmovmskps(eax, Xbyak::Ymm(answer_));
+  as_.mov(byte[place], al);
 }
 
 void Lanes::invert(const Vector& mask) {
@@ -125,8 +137,12 @@ void Lanes::masked_equals(const Vector& lanes, std::uint32_t mask_bits, std::uin
   with(constant, [&](const Xbyak::Operand& op) { as_.vpcmpeqd(answer, masked, op); });
 }
 
-bool Lanes::needs_table(std::size_t constants) {
-  return constants > most_compared;
+bool Lanes::fits_vectors(std::size_t constants) const noexcept {
+  return has_avx512_ && constants > most_compared && constants <= most_in_vectors;
+}
+
+bool Lanes::searches_memory(std::size_t constants) const noexcept {
+  return constants > most_compared && !fits_vectors(constants);
 }
 
 void Lanes::either_half_equals(const Vector& lanes, std::uint16_t constant) {
@@ -139,10 +155,10 @@ void Lanes::either_half_equals(const Vector& lanes, std::uint16_t constant) {
 // Few constants one by one, many through their perfect hash.
 void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<const std::uint64_t> constants,
                       unsigned distance) {
-  const Vector number = vector(scratch);
+  const Vector number = mask_bits == all_bits ? lanes : vector(scratch);
   const Vector slot = vector(scratch + 1);
   const Vector answer = vector(answer_);
-  mask(number, lanes, mask_bits);
+  if (mask_bits != all_bits) mask(number, lanes, mask_bits);
   if (distance != 0) shift(ValueKind::shift_right, number, distance);
   if (constants.size() <= most_compared && wide_) {
     as_.kxorw(k1, k1, k1);
@@ -160,8 +176,13 @@ void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<co
     }
     return;
   }
-  const PerfectHash hash(constants);
+  fits_vectors(constants.size()) ? look_up_in_vectors(number, constants) : look_up_in_memory(number, constants);
+}
+
+void Lanes::look_up_in_memory(const Vector& number, std::span<const std::uint64_t> constants) {
+  const Vector slot = vector(scratch + 1);
   const Vector displacement = vector(scratch + 2);
+  const PerfectHash hash(constants, PerfectHash::Aim::fewest_steps);
   const auto look_up = [this](const Vector& target, const Vector& index, std::span<const std::uint32_t> table) {
     as_.lea(rax, ptr[rip + as_.pooled_table(table)]);
     if (wide_) {
@@ -183,6 +204,39 @@ void Lanes::masked_in(const Vector& lanes, std::uint32_t mask_bits, std::span<co
   if (!hash.displacements.empty()) operate(ValueKind::bit_xor, slot, slot, displacement);
   look_up(displacement, slot, hash.entries);
   compare(TestKind::equal, number, displacement);
+}
+
+// A table of up to 64 entries fits four vectors of 16, from which a permutation takes an entry for every lane.
+void Lanes::look_up_in_vectors(const Vector& number, std::span<const std::uint64_t> constants) {
+  PerfectHash hash(constants, PerfectHash::Aim::smallest_table);
+  const std::size_t parts = std::max<std::size_t>(hash.entries.size() / lanes_wide, 1);
+  hash.displacements.resize(lanes_wide);
+  hash.entries.resize(parts * lanes_wide);
+  const Vector slot = vector(wide_ ? scratch + 1 : answer_);
+  const Xbyak::Zmm found(28), index(slot.getIdx()), low(29), high(30), in_high(31);
+  const auto part = [&](std::size_t number_of_part) {
+    return ptr[rip + as_.pooled_table(std::span(hash.entries).subspan(number_of_part * lanes_wide, lanes_wide))];
+  };
+  as_.vpmulld(slot, number, pooled(hash.multiplier_2));
+  shift(ValueKind::shift_right, slot, hash.shift_2);
+  as_.vpermd(found, index, ptr[rip + as_.pooled_table(hash.displacements)]);
+  as_.vpmulld(slot, number, pooled(hash.multiplier));
+  shift(ValueKind::shift_right, slot, hash.shift);
+  as_.vpxord(index, index, found);
+  if (parts == 1) {
+    as_.vpermd(index, index, part(0));
+  } else {
+    as_.vmovdqu32(low, part(0));
+    if (parts == 4) {
+      as_.vmovdqu32(high, part(2));
+      as_.vptestmd(k5, index, ptr_b[rip + as_.pooled_table(std::array<std::uint32_t, 1>{2 * lanes_wide})]);
+      as_.vmovdqa32(in_high, index);
+      as_.vpermi2d(in_high, high, part(3));
+    }
+    as_.vpermi2d(index, low, part(1));
+    if (parts == 4) as_.vmovdqa32(index | k5, in_high);
+  }
+  compare(TestKind::equal, number, slot);
 }
 
 void Lanes::greater_signed(const Vector& lanes, std::uint32_t constant) {
@@ -248,6 +302,33 @@ void Lanes::jump_if_crossing(const Vector& addresses, std::uint32_t last_offset,
     as_.vpsubd(limit, lengths, pooled(reach));
     as_.vtestps(in_page, limit);
   }
+  as_.jnz(target, Xbyak::CodeGenerator::T_NEAR);
+}
+
+void Lanes::jump_if_any_is_short(const Xbyak::Reg64& frames, std::uint32_t length, std::uint32_t last_offset,
+                                 const Xbyak::Label& target) {
+  // Four Frames a vector, four words a Frame.
+  constexpr std::uint32_t first_words = 0x1111;
+  constexpr std::uint32_t length_words = first_words << offsetof(Frame, captured_length) / word_size;
+  const Xbyak::Zmm shortest(4), highest(5), in_page(scratch);
+  const std::array<std::uint32_t, 4> low_bits = {page_size - 1, 0, 0, 0};
+  for (int row = 0; row < 4; ++row) as_.vmovdqu32(Xbyak::Zmm(row), ptr[frames + 64 * row]);
+  as_.vpminud(shortest, Xbyak::Zmm(0), Xbyak::Zmm(1));
+  for (int row = 2; row < 4; ++row) as_.vpminud(shortest, shortest, Xbyak::Zmm(row));
+  as_.vbroadcasti32x4(in_page, ptr[rip + as_.pooled_table(low_bits)]);
+  as_.vpandd(highest, in_page, Xbyak::Zmm(0));
+  for (int row = 1; row < 4; ++row) {
+    as_.vpandd(Xbyak::Zmm(row), in_page, Xbyak::Zmm(row));
+    as_.vpmaxud(highest, highest, Xbyak::Zmm(row));
+  }
+  constexpr std::uint8_t less = 1;
+  constexpr std::uint8_t greater = 6;
+  as_.vpcmpud(k1, shortest, pooled(length), less);
+  as_.vpcmpud(k5, highest, pooled(last_offset), greater);
+  as_.kmovw(eax, k1);
+  as_.and_(eax, length_words);
+  as_.kmovw(ecx, k5);
+  as_.or_(eax, ecx);
   as_.jnz(target, Xbyak::CodeGenerator::T_NEAR);
 }
 

@@ -208,7 +208,7 @@ Flag ScalarTests::field_equals(const Field& field, std::uint64_t constant) {
 }
 
 Flag ScalarTests::field_in(const Field& field, std::span<const std::uint64_t> constants) {
-  const PerfectHash hash(constants);
+  const PerfectHash hash(constants, PerfectHash::Aim::fewest_steps);
   if (field.width == 4) {
     as_.mov(eax, at(dword, field.base, field.offset));
   } else {

@@ -34,11 +34,14 @@ struct MaskPlace {
 // lane; the other bits mean nothing.
 class SingleCompiler : private WindowCompiler {
  public:
-  explicit SingleCompiler(const Graph& graph) : WindowCompiler(graph, SimdLevel::avx2, Order::unpacked) {
+  SingleCompiler(const Graph& graph, SimdLevel level) : WindowCompiler(graph, level, Order::unpacked) {
     std::uint32_t needed = plan_.reach();
     for (const auto& [id, slot] : slots_.tests) {
-      if (graph.test(id).kind == TestKind::field_in) searches_sets_ = true;
-      if (graph.test(id).kind != TestKind::length_covers) continue;
+      const Test& test = graph.test(id);
+      if (test.kind == TestKind::field_in && lanes_.search_spoils(graph.constants(test.set).size())) {
+        searches_sets_ = true;
+      }
+      if (test.kind != TestKind::length_covers) continue;
       needed = std::max(needed, length_of(id));
       if (length_of(id) > shortest_common_frame) continue;
       common_tests_.insert(id);
@@ -51,6 +54,7 @@ class SingleCompiler : private WindowCompiler {
     }
     common_plan_.emplace(graph, plan_, slots_, common_tests_);
     full_plan_.emplace(graph, plan_, slots_, std::set<TestId>{});
+    if (level == SimdLevel::avx512_8_lanes) hold_masks();
     hold_constants();
     masks_ = std::max(common_plan_->uses().size(), full_plan_->uses().size());
     keep_words_at(vector_size * masks_);
@@ -79,7 +83,7 @@ class SingleCompiler : private WindowCompiler {
     }
     load_addresses();
     as_.L(in_place);
-    loads_left_ = window_loads();
+    begin_prefetch();
     const int result = compile_group(*common_plan_);
     as_.L(answered);
     write_answers(result);
@@ -108,7 +112,7 @@ class SingleCompiler : private WindowCompiler {
   enum Saved : unsigned { rdi_place, rsi_place, rdx_place, rcx_place, rbx_place, scratch, old_rsp };
   static constexpr unsigned saved_words = 7;
 
-  static constexpr int lowest_spoiled = 13;  // by tests; also the two above by those for membership
+  static constexpr int lowest_spoiled = 13;  // by tests; also the two above by some of those for membership
 
   Xbyak::Address on_stack(std::size_t slot) const { return ptr[rsp + vector_size * slot]; }
   Xbyak::Address saved(Saved word) const { return qword[rsp + saved_ + 8 * word]; }
@@ -118,6 +122,22 @@ class SingleCompiler : private WindowCompiler {
   std::uint32_t length_of(TestId id) const {
     const Test& test = graph_.test(id);
     return static_cast<std::uint32_t>(test.constant + (test.left == no_value ? 0 : assumed_header_length));
+  }
+
+  /// AVX-512 has vectors that nothing else needs.
+  void hold_masks() {
+    constexpr int first = 16;
+    constexpr int end = 25;
+    std::set<std::uint32_t> masks;
+    for (const auto& [id, slot] : slots_.tests) {
+      if (graph_.test(id).kind == TestKind::field_equals) masks.insert(word_compared(graph_.test(id)).mask);
+    }
+    int number = first;
+    for (const std::uint32_t mask : masks) {
+      if (number == end) return;
+      lanes_.hold(mask, number++);
+    }
+    masks_held_ = true;
   }
 
   /// The constants that most comparisons use go to the two vectors that masks can do without.
@@ -133,7 +153,7 @@ class SingleCompiler : private WindowCompiler {
     for (const auto& [id, slot] : slots_.tests) {
       if (graph_.test(id).kind != TestKind::field_equals || common_plan_->uses()[slot] == 0) continue;
       const auto [mask, constant] = word_compared(graph_.test(id));
-      ++uses[mask];
+      if (!masks_held_) ++uses[mask];
       ++uses[constant];
     }
     for (int reg = lowest_spoiled + 1; reg < lowest_spoiled + 3 && !uses.empty(); ++reg) {
@@ -157,7 +177,7 @@ class SingleCompiler : private WindowCompiler {
     as_.mov(rdi, qword[rcx + offsetof(LaneScratch, prefetch_end)]);
     as_.mov(rcx, qword[rcx + offsetof(LaneScratch, prefetch)]);
     as_.xor_(ebp, ebp);
-    lanes_.load_held();
+    prepare();
   }
 
   void epilogue() {
@@ -197,7 +217,6 @@ class SingleCompiler : private WindowCompiler {
     const std::array registers = {rdi, rsi, rdx, rcx, rbx};
     for (unsigned i = 0; i < registers.size(); ++i) as_.mov(saved(static_cast<Saved>(i)), registers[i]);
     compile_copies(saved(scratch));
-    lanes_.load_held();
     compile_lengths();
     order_lengths();
     load_addresses();
@@ -246,17 +265,7 @@ class SingleCompiler : private WindowCompiler {
     make_choices();
   }
 
-  /// Asks for the first bytes of frames to come, one in so many loads: many at once would hold up the loads behind
-  /// them.
-  void compile_between() override {
-    if (loads_left_ == 0) return;
-    const std::size_t every = window_loads() / lanes;
-    if (loads_left_-- % every != 0) return;
-    const std::size_t frame = lanes - 1 - loads_left_ / every;
-    as_.mov(rax, qword[rcx + sizeof(Frame) * frame]);
-    as_.prefetcht0(ptr[rax]);
-    if (frame == lanes - 1) as_.add(rcx, sizeof(Frame) * lanes);
-  }
+  void compile_between() override { compile_prefetch(rcx); }
 
   bool compile_guard(TestId test, const Xbyak::Label& done) override {
     const std::optional<Mask> guard = masks_of_->guard_of(test);
@@ -399,6 +408,7 @@ class SingleCompiler : private WindowCompiler {
   bool is_long_ = false;             // windows or tests ask for more than common frames have
   bool searches_sets_ = false;
   bool holds_constants_ = false;
+  bool masks_held_ = false;
   int most_words_ = 0;  // of a window
   std::optional<MaskPlan> common_plan_;
   std::optional<MaskPlan> full_plan_;
@@ -408,7 +418,6 @@ class SingleCompiler : private WindowCompiler {
 
   // Of the group that code is being written for:
   const MaskPlan* masks_of_ = nullptr;
-  std::size_t loads_left_ = 0;       // that are to be mixed with asking for frames to come
   std::vector<MaskPlace> places_;    // by slot
   std::vector<std::uint32_t> uses_;  // by slot, that are left
   std::vector<Choice> pending_;
@@ -420,10 +429,10 @@ class SingleCompiler : private WindowCompiler {
 
 }  // namespace
 
-std::optional<Code> compile_single(const Graph& graph) {
+std::optional<Code> compile_single(const Graph& graph, SimdLevel level) {
   if (graph.roots().size() != 1 || graph.roots()[0] <= accept) return {};
   if (graph.reachable(graph.roots()).size() > most_nodes) return {};
-  SingleCompiler compiler(graph);
+  SingleCompiler compiler(graph, level);
   if (!compiler.fits_stack() || !compiler.decides_anything()) return {};
   return compiler.compile();
 }

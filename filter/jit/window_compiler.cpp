@@ -13,6 +13,10 @@ namespace {
 
 using namespace Xbyak::util;
 
+constexpr int first_order_vector = 25;
+constexpr std::size_t most_orders_kept = 3;
+constexpr int passing_order_vector = 5;
+
 /// The group's frames with their bytes, or the beginning of them, where windows may be loaded. Called from native code.
 const Frame* copy_group(const Frame* group, LaneScratch* scratch, std::uint64_t lanes) noexcept {
   for (std::size_t lane = 0; lane < lanes; ++lane) {
@@ -27,10 +31,24 @@ const Frame* copy_group(const Frame* group, LaneScratch* scratch, std::uint64_t 
   return scratch->frames.data();
 }
 
+WindowKind window_kind(SimdLevel level) noexcept {
+  switch (level) {
+    case SimdLevel::avx2:
+      return WindowKind::block;
+    case SimdLevel::avx512_8_lanes:
+      return WindowKind::picked_32;
+    default:
+      return WindowKind::picked_64;
+  }
+}
+
 }  // namespace
 
 WindowCompiler::WindowCompiler(const Graph& graph, SimdLevel level, Order order)
-    : graph_(graph), plan_(graph), lanes_(as_, level), order_(order) {
+    : graph_(graph),
+      plan_(graph, window_kind(level)),
+      lanes_(as_, level),
+      order_(order) {
   for (const auto& [test, how] : plan_.tests()) {
     if (how.in_lanes) slots_.tests[test] = slots_.used++;
   }
@@ -45,16 +63,20 @@ unsigned WindowCompiler::frame_of(unsigned row, unsigned quarter) const {
   return order_ == Order::natural ? row + 4 * quarter : (row & 1) + 2 * quarter + 4 * (row / 2);
 }
 
-/// From the order that rows of Frames have when they are loaded (of 8: 0 2 4 6 1 3 5 7).
+/// From the order that whole rows of Frames have when they are transposed (of 8: 0 2 4 6 1 3 5 7).
 void WindowCompiler::order_lengths() {
   in_lane_order(lanes_.vector(lengths_vector));
 }
 
 void WindowCompiler::in_lane_order(const Lanes::Vector& lanes) {
-  if (order_ == Order::natural) return;
-  const std::array<std::uint32_t, 8> order = {0, 4, 2, 6, 1, 5, 3, 7};
+  const unsigned quarters = lanes_.count() / 4;
+  std::vector<std::uint32_t> order;
+  for (unsigned lane = 0; lane < lanes_.count(); ++lane) {
+    const unsigned frame = frame_of(lane % 4, lane / 4);
+    order.push_back(4 * (frame % quarters) + frame / quarters);
+  }
   lanes_.load(lanes_.vector(4), ptr[rip + as_.pooled_table(order)]);
-  as_.vpermd(Xbyak::Ymm(lanes.getIdx()), Xbyak::Ymm(4), Xbyak::Ymm(lanes.getIdx()));
+  lanes_.permute(lanes, lanes_.vector(4));
 }
 
 /// Words of the rows, as lanes in the frames' order; any pair in four operations.
@@ -69,14 +91,7 @@ void WindowCompiler::transpose(unsigned first, unsigned second, int first_target
 void WindowCompiler::compile_lengths() {
   as_.mark("addresses and lengths");
   for (unsigned row = 0; row < 4; ++row) {
-    const Lanes::Vector target = lanes_.vector(static_cast<int>(row));
-    if (order_ == Order::unpacked) {
-      lanes_.load(target, ptr[rbx + lanes_.vector_size() * row]);
-      continue;
-    }
-    for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
-      lanes_.load_quarter(target, quarter, rbx + 16 * frame_of(row, quarter));
-    }
+    lanes_.load(lanes_.vector(static_cast<int>(row)), ptr[rbx + lanes_.vector_size() * row]);
   }
   const unsigned wire = offsetof(Frame, wire_length) / 4;
   if (plan_.uses_wire_length()) transpose(wire, wire, address_vector + 1, 0);
@@ -87,18 +102,14 @@ void WindowCompiler::compile_lengths() {
   lanes_.store(kept(plan_.kept_words().size()), lanes_.vector(address_vector + 1));
 }
 
-void WindowCompiler::compile_prefetch(const Xbyak::Reg64& next, const Xbyak::Address& end) {
-  if (plan_.windows().empty()) return;
-  Xbyak::Label nothing_left;
-  as_.mark("first bytes of frames to come");
-  as_.cmp(next, end);
-  as_.jae(nothing_left);
-  for (unsigned frame = 0; frame < lanes_.count(); ++frame) {
-    as_.mov(r8, qword[next + sizeof(Frame) * frame]);
-    as_.prefetcht0(ptr[r8]);
-  }
-  as_.add(next, static_cast<std::uint32_t>(sizeof(Frame)) * lanes_.count());
-  as_.L(nothing_left);
+void WindowCompiler::compile_prefetch(const Xbyak::Reg64& next) {
+  if (loads_left_ == 0) return;
+  const std::size_t every = window_loads() / lanes_.count();
+  if (loads_left_-- % every != 0) return;
+  const std::size_t frame = lanes_.count() - 1 - loads_left_ / every;
+  as_.mov(rax, qword[next + sizeof(Frame) * frame]);
+  as_.prefetcht0(ptr[rax]);
+  if (frame == lanes_.count() - 1) as_.add(next, static_cast<std::uint32_t>(sizeof(Frame)) * lanes_.count());
 }
 
 void WindowCompiler::load_addresses() {
@@ -109,19 +120,20 @@ void WindowCompiler::load_addresses() {
 }
 
 void WindowCompiler::compile_windows() {
-  for (const Window& window : plan_.windows()) compile_window(window);
+  for (std::size_t window = 0; window < plan_.windows().size(); ++window) compile_window(window);
 }
 
-void WindowCompiler::compile_window(const Window& window) {
-  as_.mark(fmt::format("bytes {} to {}", window.offset, window.offset + window_size - 1));
+void WindowCompiler::compile_window(std::size_t number) {
+  const Window& window = plan_.windows()[number];
+  as_.mark(fmt::format("bytes {} to {}", window.offset, window.offset + window.size - 1));
   if (window.words() == 1 && lanes_.count() == 8) {
     load_single(window);
     return compile_word(window.first_word(), lanes_.vector(first_word_vector));
   }
-  load_rows(window);
+  load_rows(number);
   std::vector<unsigned> used;
-  for (unsigned i = 0; i < window.used.size(); ++i) {
-    if (window.used[i]) used.push_back(i);
+  for (unsigned i = 0; i < window.places.size(); ++i) {
+    if (window.places[i]) used.push_back(i);
   }
   for (std::size_t i = 0; i < used.size(); i += 2) {
     const unsigned second = i + 1 < used.size() ? used[i + 1] : used[i];
@@ -129,12 +141,37 @@ void WindowCompiler::compile_window(const Window& window) {
     transpose(used[i], second, target, target + 1);
   }
   for (std::size_t i = 0; i < used.size(); ++i) {
-    compile_word(window.offset + word_size * used[i], lanes_.vector(first_word_vector + static_cast<int>(i)));
+    compile_word(*window.places[used[i]], lanes_.vector(first_word_vector + static_cast<int>(i)));
   }
 }
 
-void WindowCompiler::load_rows(const Window& window) {
+int WindowCompiler::order_vector(std::size_t window) const noexcept {
+  return window < most_orders_kept ? first_order_vector + static_cast<int>(window) : passing_order_vector;
+}
+
+/// Which half words of a window that is picked from make up a quarter of a row.
+void WindowCompiler::load_order(std::size_t number) {
+  const Window& window = plan_.windows()[number];
+  if (window.is_block()) return;
+  std::vector<std::uint32_t> order;  // two numbers of 16 bits each
+  for (unsigned lane = 0; lane < lanes_.count(); ++lane) {
+    const std::uint32_t word = window.places[lane % window_words].value_or(window.offset);
+    const std::uint32_t first = (word - window.offset) / 2;
+    order.push_back(first | (first + 1) << 16);
+  }
+  as_.vmovdqu32(lanes_.vector(order_vector(number)), ptr[rip + as_.pooled_table(order)]);
+}
+
+void WindowCompiler::prepare() {
+  lanes_.prepare();
+  for (std::size_t i = 0; i < std::min(most_orders_kept, plan_.windows().size()); ++i) load_order(i);
+}
+
+void WindowCompiler::load_rows(std::size_t number) {
+  const Window& window = plan_.windows()[number];
+  if (number >= most_orders_kept) load_order(number);
   for (unsigned row = 0; row < 4; ++row) {
+    const Lanes::Vector target = lanes_.vector(static_cast<int>(row));
     for (unsigned quarter = 0; quarter < lanes_.count() / 4; ++quarter) {
       const unsigned frame = frame_of(row, quarter);
       Xbyak::Reg64 address = rax;
@@ -143,7 +180,11 @@ void WindowCompiler::load_rows(const Window& window) {
       } else {
         as_.mov(rax, qword[rbx + sizeof(Frame) * frame]);
       }
-      lanes_.load_quarter(lanes_.vector(static_cast<int>(row)), quarter, address + window.offset);
+      if (window.is_block()) {
+        lanes_.load_quarter(target, quarter, address + window.offset);
+      } else {
+        lanes_.pick_quarter(target, quarter, address + window.offset, order_vector(number));
+      }
       compile_between();
     }
   }
@@ -247,7 +288,7 @@ void WindowCompiler::compile_fields(std::uint32_t offset, const Lanes::Vector& l
     if (test.kind == TestKind::field_in) {
       const auto constants = graph_.constants(test.set);
       Xbyak::Label done;
-      const bool guarded = Lanes::needs_table(constants.size()) && compile_guard(id, done);
+      const bool guarded = lanes_.searches_memory(constants.size()) && compile_guard(id, done);
       lanes_.masked_in(lanes, mask, constants, shift);
       if (guarded) as_.L(done);
       applied = 0;
@@ -323,7 +364,7 @@ void WindowCompiler::compile_copies(const Xbyak::Address& scratch) {
   as_.mov(edx, lanes_.count());
   as_.call(as_.pooled64(reinterpret_cast<std::uint64_t>(&copy_group)));
   as_.mov(rbx, rax);
-  lanes_.prepare();
+  prepare();
 }
 
 }  // namespace ixcap::filter::jit

@@ -5,7 +5,7 @@
 ///
 /// Registers: rbx = the group's frames, r8 to r15 = the addresses of the first eight frames' bytes; rax and rcx are
 /// free. Vectors: 0 to 3 the rows of a window, 4 and 5 on the way to words, 6 to 9 words, lengths_vector, then those of
-/// Lanes.
+/// Lanes. Words are picked in the order that vectors 25 to 27 say; with more windows, vector 5.
 
 #include <cstddef>
 #include <cstdint>
@@ -56,9 +56,10 @@ class WindowCompiler {
   virtual void compile_between() {}
   std::size_t window_loads() const { return plan_.windows().size() * lanes_.count(); }
 
-  /// Asks for the first bytes of the frames that `next` points at, unless it is at the end; goes on to those behind.
-  /// Spoils r8.
-  void compile_prefetch(const Xbyak::Reg64& next, const Xbyak::Address& end);
+  /// To be called in compile_between(): asks for the first bytes of the frames that `next` points at, one in so many
+  /// loads, because many at once would hold up the loads behind them; goes on to those behind the group. Spoils rax.
+  void compile_prefetch(const Xbyak::Reg64& next);
+  void begin_prefetch() noexcept { loads_left_ = window_loads(); }
 
   /// Addresses (their low halves) and lengths of the group's frames, in an order of their own, from which
   /// order_lengths() brings the lengths to that of lanes. The wire lengths are kept where that is needed.
@@ -66,6 +67,9 @@ class WindowCompiler {
   void order_lengths();
 
   void load_addresses();
+
+  /// Loads what stays in registers from one group to the next.
+  void prepare();
 
   /// What a field_equals test that lanes do compares in its word: mask and constant.
   struct WordComparison {
@@ -96,10 +100,12 @@ class WindowCompiler {
  private:
   Xbyak::Address kept(std::size_t index) const;
   unsigned frame_of(unsigned row, unsigned quarter) const;
+  int order_vector(std::size_t window) const noexcept;
+  void load_order(std::size_t window);
   Xbyak::Reg64 address_of_lane(unsigned lane) const;
   void transpose(unsigned first, unsigned second, int first_target, int second_target);
-  void compile_window(const Window& window);
-  void load_rows(const Window& window);
+  void compile_window(std::size_t number);
+  void load_rows(std::size_t window);
   void load_single(const Window& window);
   void blend_lanes(const Lanes::Vector& target, std::uint32_t word, unsigned first, unsigned end);
   void compile_word(std::uint32_t offset, const Lanes::Vector& lanes);
@@ -110,6 +116,7 @@ class WindowCompiler {
 
   const Order order_;
   std::size_t kept_at_ = 0;
+  std::size_t loads_left_ = 0;  // of the group that code is being written for
 };
 
 }  // namespace ixcap::filter::jit

@@ -34,8 +34,10 @@ TEST(Explain, ShowsTheNodesAndTheWindowOfASmallFilter) {
             "\n"
             "avx2 and avx512, 8 or 16 frames at a time: fields of up to 4 bytes\n"
             "  the same nodes\n"
-            "  window: bytes 0 to 15, of which the words at 12\n"
-            "  reach: the first 24 bytes of a frame\n"
+            "  window of avx2: bytes 0 to 15, of which the words at 12\n"
+            "  reach of avx2: the first 24 bytes of a frame\n"
+            "  window of avx512: bytes 0 to 15, of which the words at 12\n"
+            "  reach of avx512: the first 24 bytes of a frame\n"
             "  tests in lanes: 2 of 2\n");
 }
 
@@ -53,9 +55,11 @@ TEST(Explain, ShowsLengthsAndAssumptions) {
             "\n"
             "avx2 and avx512, 8 or 16 frames at a time: fields of up to 4 bytes\n"
             "  the same nodes\n"
-            "  window: bytes 8 to 23, of which the words at 12, 20\n"
-            "  window: bytes 22 to 37, of which the words at 34\n"
-            "  reach: the first 50 bytes of a frame\n"
+            "  window of avx2: bytes 8 to 23, of which the words at 12, 20\n"
+            "  window of avx2: bytes 22 to 37, of which the words at 34\n"
+            "  reach of avx2: the first 50 bytes of a frame\n"
+            "  window of avx512: bytes 6 to 37, of which the words at 12, 20, 34\n"
+            "  reach of avx512: the first 38 bytes of a frame\n"
             "  tests in lanes: 7 of 7\n"
             "  assumed: 4*([14]&0xf) = 20, by 4 tests; where it is not, scalar code decides\n");
 }
