@@ -22,8 +22,8 @@ struct Word {
   bool is_all() const noexcept { return kind == Kind::all; }
 };
 
-// Registers besides those of WindowCompiler: rdi = the frames of the group, rsi = the end of the batch, rdx = the frames
-// to ask for next, rbp = bytes of each word that are done.
+// Registers besides those of WindowCompiler: rdi = the frames of the group, rsi = the end of the batch, rdx = the
+// frames to ask for next, rbp = bytes of each word that are done.
 class BatchCompiler : private WindowCompiler {
  public:
   BatchCompiler(const Graph& graph, SimdLevel level)

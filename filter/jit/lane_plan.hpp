@@ -4,9 +4,9 @@
 /// interface.
 ///
 /// All fields that the tests look at are words of a few windows, which every frame has at the same place: that is what
-/// makes them cheap to transpose into lanes, four words at a time. So fields behind an IPv4 header are planned for headers of 20
-/// bytes, with an assumption to be checked, and what has no place of its own in a window (far offsets, computed ones,
-/// divisions) is left to scalar code for the frames that get there.
+/// makes them cheap to transpose into lanes, four words at a time. So fields behind an IPv4 header are planned for
+/// headers of 20 bytes, with an assumption to be checked, and what has no place of its own in a window (far offsets,
+/// computed ones, divisions) is left to scalar code for the frames that get there.
 
 #include <algorithm>
 #include <array>

@@ -5,8 +5,8 @@
 ///
 /// Comparisons leave their answer as the top bit of each lane of a vector (8 lanes; the other bits mean nothing), or in
 /// k1, a bit a lane (16 lanes). They spoil vector 13 and k5; tests for membership also rax, with AVX-512 vectors 28 to
-/// 31, and mostly 14 and 15 (search_spoils()); jump_if_crossing() vectors 5 and 13. k2 to k4 choose the 16-byte quarters
-/// of a row (prepare()).
+/// 31, and mostly 14 and 15 (search_spoils()); jump_if_crossing() vectors 5 and 13. k2 to k4 choose the 16-byte
+/// quarters of a row (prepare()).
 
 #include <cstdint>
 #include <map>

@@ -27,8 +27,8 @@ constexpr std::size_t frame_of_bit(std::size_t bit) noexcept {
   return (bit & ~std::size_t{6}) | (bit & 2) << 1 | (bit >> 1 & 2);
 }
 
-/// The code of a SingleFunction; nothing if the graph has more than one program, or is too large to gain by it. The graph
-/// is optimised with widest_field 4. `level`: one of 8 lanes, which the CPU need not have.
+/// The code of a SingleFunction; nothing if the graph has more than one program, or is too large to gain by it. The
+/// graph is optimised with widest_field 4. `level`: one of 8 lanes, which the CPU need not have.
 std::optional<Code> compile_single(const Graph& graph, SimdLevel level);
 
 }  // namespace ixcap::filter::jit

@@ -45,10 +45,7 @@ WindowKind window_kind(SimdLevel level) noexcept {
 }  // namespace
 
 WindowCompiler::WindowCompiler(const Graph& graph, SimdLevel level, Order order)
-    : graph_(graph),
-      plan_(graph, window_kind(level)),
-      lanes_(as_, level),
-      order_(order) {
+    : graph_(graph), plan_(graph, window_kind(level)), lanes_(as_, level), order_(order) {
   for (const auto& [test, how] : plan_.tests()) {
     if (how.in_lanes) slots_.tests[test] = slots_.used++;
   }
