@@ -27,7 +27,7 @@ std::optional<std::uint32_t> LanePlan::assumed_offset(ValueId base, std::uint32_
   std::uint64_t place = offset;
   if (base != no_value) {
     const auto header = graph_.header_length_at(base);
-    if (!header || *header + word_size > longest_reach) return {};
+    if (!header || *header > longest_reach - word_size) return {};
     place += assumed_header_length;
   }
   if (place + std::max(width, word_size) > longest_reach) return {};
@@ -83,7 +83,7 @@ LaneTest LanePlan::examine(const Test& test) {
     // Lanes compare signed numbers.
     constexpr std::uint64_t longest = 0x7fffffff - assumed_header_length;
     const auto header = graph_.header_length_at(test.left);
-    if (test.constant > longest || (test.left != no_value && (!header || *header + word_size > longest_reach)))
+    if (test.constant > longest || (test.left != no_value && (!header || *header > longest_reach - word_size)))
       return {};
     assume(test.left, result);
   } else {

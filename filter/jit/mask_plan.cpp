@@ -101,7 +101,7 @@ std::optional<Mask> MaskPlan::guard(const std::set<NodeId>& nodes) {
     if (below.contains(id) || (!by_true && !by_false)) continue;
     const TestKind kind = graph_.test(node.test).kind;
     const bool is_field = kind == TestKind::field_equals || kind == TestKind::field_in;
-    if (is_field && !by_false) {
+    if (is_field && !by_false && slots_.tests.contains(node.test)) {
       tests.insert(node.test);
     } else {
       below.insert(id);

@@ -237,6 +237,43 @@ TEST_P(EngineTest, AgreesAtEveryAlignment) {
   }
 }
 
+// What lanes leave to scalar code: a header's length at an offset that is near 2^32, and, in front of a search in a
+// set, a field that lies far behind.
+TEST_P(EngineTest, AgreesWhereLanesHaveNoPlaceForAField) {
+  const std::vector<Program> programs = {Program::verify({{BPF_LDX | BPF_B | BPF_MSH, 0, 0, 0xfffffffd},
+                                                          {BPF_LD | BPF_H | BPF_IND, 0, 0, 14},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 80},
+                                                          {BPF_RET | BPF_K, 0, 0, 1},
+                                                          {BPF_RET | BPF_K, 0, 0, 0}}),
+                                         Program::verify({{BPF_LD | BPF_H | BPF_ABS, 0, 0, 1000},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 0, 9, 0x0202},
+                                                          {BPF_LD | BPF_W | BPF_ABS, 0, 0, 26},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 6, 0, 0x0a000001},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 5, 0, 0x0a000002},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 4, 0, 0x0a000003},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 3, 0, 0x0a000004},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 0x0a000005},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0x0a000006},
+                                                          {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x02020202},
+                                                          {BPF_RET | BPF_K, 0, 0, 1},
+                                                          {BPF_RET | BPF_K, 0, 0, 0}})};
+  const Bytes long_frame(1200, 2);
+  const Bytes short_frame(60, 2);
+  std::array<Frame, batch_size> frames;
+  for (std::size_t f = 0; f < batch_size; ++f) {
+    const Bytes& bytes = f % 3 == 0 ? short_frame : long_frame;
+    const auto length = static_cast<std::uint32_t>(bytes.size());
+    frames[f] = {bytes.data(), length, length};
+  }
+  for (const Program& program : programs) {
+    MatchSets answers;
+    make_engine(GetParam(), std::span(&program, 1))->match(frames, answers);
+    const Oracle oracle(program.instructions());
+    for (std::size_t f = 0; f < batch_size; ++f)
+      EXPECT_EQ(answers[f] != 0, oracle.run(frames[f]) != 0) << "frame " << f;
+  }
+}
+
 TEST_P(EngineTest, TakesNoFramesAndFramesWithoutBytes) {
   const auto engine = make_engine(GetParam(), std::vector{compile("len = 0"), compile("ip"), compile("not ip")});
   engine->match({}, {});
