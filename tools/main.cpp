@@ -20,6 +20,7 @@ Examples:
   ixcap emulate --socket /run/nic.sock --traffic mix?rate=1G
   ixcap filter -d 'host 10.0.0.1 and tcp port 80'
   ixcap filter -r trace.pcap -e 'tcp port 443' -e 'udp port 53'
+  ixcap send -i vfio-user:/run/nic.sock --rate 1G trace.pcap
 )";
 
 /// A first word that is no subcommand, said so; CLI11 would only say that one is missing.
@@ -58,6 +59,7 @@ int main(int argc, char** argv) {
   ixcap::tools::add_devices_command(application, status);
   ixcap::tools::add_emulate_command(application, status);
   ixcap::tools::add_filter_command(application, status);
+  ixcap::tools::add_send_command(application, status);
   if (is_mistyped_subcommand(application, argc, argv)) {
     fmt::print(stderr, "ixcap: there is no subcommand '{}'; see 'ixcap --help'\n", argv[1]);
     return 1;

@@ -23,12 +23,13 @@ bool Progress::due() noexcept {
   return enabled_ && Clock::now() >= next_;
 }
 
-void Progress::show(std::uint64_t packets, std::uint64_t drops) {
+void Progress::show(std::uint64_t packets, std::optional<std::uint64_t> drops) {
   if (!enabled_) return;
   const Clock::time_point now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - last_).count();
   const double rate = seconds > 0 ? static_cast<double>(packets - last_packets_) / seconds : 0;
-  fmt::print(stderr, "\r\033[K{} packets, {}, {} dropped", packets, rate_text(rate), drops);
+  fmt::print(stderr, "\r\033[K{} packets, {}", packets, rate_text(rate));
+  if (drops.has_value()) fmt::print(stderr, ", {} dropped", *drops);
   std::fflush(stderr);
   shown_ = true;
   last_packets_ = packets;

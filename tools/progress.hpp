@@ -1,9 +1,10 @@
 #pragma once
 
-/// The line that `ixcap capture` keeps up to date on a terminal: packets, rate, drops. In a pipe there is none.
+/// The line that a subcommand keeps up to date on a terminal: packets, rate, drops. In a pipe there is none.
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace ixcap::tools {
 
@@ -14,7 +15,8 @@ class Progress {
 
   /// Whether it is time for a new line: twice a second.
   bool due() noexcept;
-  void show(std::uint64_t packets, std::uint64_t drops);
+  /// `drops`: where there is such a thing.
+  void show(std::uint64_t packets, std::optional<std::uint64_t> drops = {});
   /// Wipes the line, so that other text can follow.
   void clear();
 

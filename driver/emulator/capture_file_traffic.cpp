@@ -60,6 +60,14 @@ void check_link_type(pcap_t* capture, const std::string& path) {
               "give a file that was captured on an Ethernet interface (link type EN10MB)");
 }
 
+/// A stamp of nanosecond precision, as libpcap was asked for. A file may claim anything: times before 1970 are 0.
+std::uint64_t recorded_ns(const timeval& stamp) {
+  const auto seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(stamp.tv_sec, 0));
+  const auto nanoseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(stamp.tv_usec, 0));
+  constexpr std::uint64_t most_seconds = std::numeric_limits<std::uint64_t>::max() / 2'000'000'000;
+  return std::min(seconds, most_seconds) * 1'000'000'000 + nanoseconds % 1'000'000'000;
+}
+
 }  // namespace
 
 void CaptureFileTraffic::Close::operator()(pcap* capture) const noexcept {
@@ -89,7 +97,6 @@ void CaptureFileTraffic::open() {
   std::setvbuf(file.get(), buffer_.data(), _IOFBF, buffer_.size());
   __fsetlocking(file.get(), FSETLOCKING_BYCALLER);  // one thread reads it: no lock around each record
 
-  // Asked for nanoseconds, libpcap multiplies where it would divide; the stamps themselves are not used.
   char reason[PCAP_ERRBUF_SIZE] = "";
   capture_.reset(pcap_fopen_offline_with_tstamp_precision(file.get(), PCAP_TSTAMP_PRECISION_NANO, reason));
   if (capture_ == nullptr) {
@@ -137,7 +144,9 @@ bool CaptureFileTraffic::read_record(WireFrame& frame) {
     const std::uint32_t captured = std::min(header->caplen, WireFrame::longest);
     frame = {.bytes = bytes,
              .captured_length = captured,
-             .wire_length = std::clamp(header->len, captured, WireFrame::longest)};
+             .wire_length = std::clamp(header->len, captured, WireFrame::longest),
+             .recorded_ns = recorded_ns(header->ts),
+             .starts_file = frame_number_ == 1};
     if (kept_ && !kept_->add(frame)) kept_.reset();
     return true;
   }

@@ -11,7 +11,8 @@ bool FramePool::add(const WireFrame& frame) {
   lines_.resize(first + lines);
   std::uint8_t* const bytes = lines_[first].bytes;
   if (frame.captured_length > 0) std::memcpy(bytes, frame.bytes, frame.captured_length);
-  frames_.push_back({bytes, frame.captured_length, frame.wire_length});
+  frames_.push_back(frame);
+  frames_.back().bytes = bytes;
   return true;
 }
 

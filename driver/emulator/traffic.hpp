@@ -31,6 +31,8 @@ struct WireFrame {
   const std::uint8_t* bytes;      ///< captured_length bytes, valid until the next call of Traffic::next()
   std::uint32_t captured_length;  ///< bytes present; the rest of the frame, up to wire_length, is zeros
   std::uint32_t wire_length;      ///< the frame's length on the wire, >= captured_length, <= longest
+  std::uint64_t recorded_ns = 0;  ///< when it was captured, by its file: nanoseconds since 1970 UTC; 0: generated
+  bool starts_file = false;       ///< the first of its file, in each pass through it
 };
 
 /// How fast the wire carries frames.
@@ -48,6 +50,14 @@ struct Rate {
   /// and 4.4.2), so 10G is 800 ps a byte and 67.2 ns for the shortest frame.
   std::uint64_t spacing_ps(std::uint32_t wire_length) const noexcept;
 };
+
+/// The rates as they are written; ends the sentence "give ...".
+inline constexpr std::string_view rate_forms =
+    "max, bits per second from 1K to 1000G (10G, 2.5G, 500M) or frames per second from 0.001pps to 1000Mpps "
+    "(14.88Mpps, 1000pps)";
+
+/// The rate that `text` stands for; nothing if it is none of rate_forms.
+std::optional<Rate> parse_rate(std::string_view text);
 
 /// A traffic string taken apart. Every option has the default shown in its comment.
 struct TrafficSpec {

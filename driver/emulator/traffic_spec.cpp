@@ -41,28 +41,10 @@ double take_decimal_prefix(std::string_view& text) {
   return 1;
 }
 
-bool parse_rate(std::string_view text, TrafficSpec& spec) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (lower == "max") {
-    spec.rate = Rate{};
-    return true;
-  }
-  if (lower.empty() || std::isdigit(static_cast<unsigned char>(lower.front())) == 0) return false;  // "inf", "-1G"
-  double number = 0;
-  const char* const text_end = lower.data() + lower.size();
-  const auto [end, error] = std::from_chars(lower.data(), text_end, number, std::chars_format::fixed);
-  if (error != std::errc()) return false;
-  std::string_view suffix(end, static_cast<std::size_t>(text_end - end));
-  const double factor = take_decimal_prefix(suffix);
-  const double value = number * factor;
-  if (suffix == "pps") {
-    spec.rate = {.unit = Rate::Unit::frames_per_second, .value = value};
-    return value >= 1e-3 && value <= 1e9;
-  }
-  spec.rate = {.unit = Rate::Unit::bits_per_second, .value = value};
-  // A bare number is refused: who writes rate=10 means 10G, not a frame a minute.
-  return suffix.empty() && factor > 1 && value >= 1e3 && value <= 1e12;
+bool parse_rate_option(std::string_view text, TrafficSpec& spec) {
+  const std::optional<Rate> rate = parse_rate(text);
+  if (rate.has_value()) spec.rate = *rate;
+  return rate.has_value();
 }
 
 bool parse_size(std::string_view text, TrafficSpec& spec) {
@@ -79,10 +61,7 @@ struct Option {
 };
 
 constexpr std::array options{
-    Option{"rate", true, true,
-           "max, bits per second from 1K to 1000G (10G, 2.5G, 500M) or frames per second from 0.001pps to 1000Mpps "
-           "(14.88Mpps, 1000pps)",
-           parse_rate},
+    Option{"rate", true, true, rate_forms, parse_rate_option},
     Option{"loop", true, false, "the number of times to replay the file, 0 for without end",
            [](std::string_view value, TrafficSpec& spec) { return parse_integer(value, spec.loop); }},
     Option{"count", true, true, "the number of frames to stop after, 0 for no limit",
@@ -187,6 +166,27 @@ class Parser {
 };
 
 }  // namespace
+
+std::optional<Rate> parse_rate(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (lower == "max") return Rate{};
+  if (lower.empty() || std::isdigit(static_cast<unsigned char>(lower.front())) == 0) return {};  // "inf", "-1G"
+  double number = 0;
+  const char* const text_end = lower.data() + lower.size();
+  const auto [end, error] = std::from_chars(lower.data(), text_end, number, std::chars_format::fixed);
+  if (error != std::errc()) return {};
+  std::string_view suffix(end, static_cast<std::size_t>(text_end - end));
+  const double factor = take_decimal_prefix(suffix);
+  const double value = number * factor;
+  if (suffix == "pps") {
+    if (value < 1e-3 || value > 1e9) return {};
+    return Rate{.unit = Rate::Unit::frames_per_second, .value = value};
+  }
+  // A bare number is refused: who writes rate=10 means 10G, not a frame a minute.
+  if (!suffix.empty() || factor <= 1 || value < 1e3 || value > 1e12) return {};
+  return Rate{.unit = Rate::Unit::bits_per_second, .value = value};
+}
 
 std::uint64_t Rate::spacing_ps(std::uint32_t wire_length) const noexcept {
   constexpr long double picoseconds = 1e12L;

@@ -135,6 +135,13 @@ struct TransmitDescriptor {
   /// Hardware's side. Release order: whoever sees DD may reuse the buffer.
   void report_done(std::uint32_t kept_bits) noexcept { __atomic_store_n(&status, kept_bits | DD, __ATOMIC_RELEASE); }
 
+  /// Driver's side: all of the descriptor, not done. The doorbell's release order publishes it.
+  void prepare(std::uint64_t buffer, std::uint32_t command_bits, std::uint32_t status_bits) noexcept {
+    __atomic_store_n(&address, buffer, __ATOMIC_RELAXED);
+    __atomic_store_n(&command, command_bits, __ATOMIC_RELAXED);
+    __atomic_store_n(&status, status_bits, __ATOMIC_RELAXED);
+  }
+
   /// Driver's side. Acquire order.
   bool done() const noexcept { return (__atomic_load_n(&status, __ATOMIC_ACQUIRE) & DD) != 0; }
 };
