@@ -47,7 +47,7 @@ struct InjectionCounts {
   std::uint64_t in_flight = 0;      ///< the card has not reported them yet
   std::uint64_t resets = 0;
 
-  /// Taken by the card and not sent: it had no link.
+  /// Taken by the card and not counted as sent: it had no link, or is gone.
   std::uint64_t unsent() const noexcept {
     const std::uint64_t known = on_wire + lost_in_reset + in_flight;
     return queue.frames > known ? queue.frames - known : 0;

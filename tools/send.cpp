@@ -203,7 +203,7 @@ void Send::print_reasons(const InjectionCounts& counts) const {
          fmt::format("shorter than {} bytes, an Ethernet header", ixgbe::TxQueue::shortest_frame));
   reason(counts.lost_in_reset, fmt::format("lost because the transmit queue hung and was reset, {} time{}",
                                            counts.resets, counts.resets == 1 ? "" : "s"));
-  reason(counts.unsent(), "taken by the card, which had no link");
+  reason(counts.unsent(), "taken by the card, which did not send them: it had no link, or is gone");
   reason(counts.in_flight, "still with the card at the end");
 }
 

@@ -8,7 +8,8 @@
 ///     ... port.queue(0).poll() in a thread of its own ...
 ///     port.stop_receiving();          no new frames; what has been received can still be polled
 ///
-/// The port is passive: it sends nothing, no pause frame either, and leaves VLAN tags in the frames.
+/// The port is passive: it sends nothing, no pause frame either, and leaves VLAN tags in the frames. Who wants to send
+/// makes a Transmitter (transmitter.hpp).
 ///
 /// Ownership: the Device must outlive the Port; the Port owns its queues. The destructor stops the card's DMA before
 /// the memory goes away. Threads: one control thread for everything here; the queues' poll and release have a thread of

@@ -172,11 +172,11 @@ TEST(TxQueue, SurvivesADeviceThatWritesAnything) {
   const ListedFrame shorter = make_frame(60);
   const ListedFrame longer = make_frame(longest_frame);
   for (int round = 0; round < 2000; ++round) {
-    for (unsigned writes = random() % 8; writes > 0; --writes) {
+    for (std::uint64_t writes = random() % 8; writes > 0; --writes) {
       ring[random() % TxQueue::fewest_descriptors] = {random(), static_cast<std::uint32_t>(random()),
                                                       static_cast<std::uint32_t>(random())};
     }
-    for (unsigned puts = random() % 70; puts > 0; --puts) {
+    for (std::uint64_t puts = random() % 70; puts > 0; --puts) {
       if (!queue.put(lent(random() % 10 == 0 ? longer : shorter))) break;
     }
     queue.commit();
