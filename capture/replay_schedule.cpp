@@ -13,7 +13,11 @@ std::uint64_t ReplaySchedule::due_ps(const emulator::WireFrame& frame) noexcept 
   const std::uint64_t due = due_ps_;
   // As long as it is on the wire, short frames padded.
   const std::uint32_t length = std::max(frame.wire_length, ixgbe::TxQueue::shortest_on_wire);
-  due_ps_ = std::min(due_ps_ + std::min(pace_.rate->spacing_ps(length), latest_ps - 1), latest_ps);
+  if (length != spacing_length_) {
+    spacing_length_ = length;
+    spacing_ps_ = std::min(pace_.rate->spacing_ps(length), latest_ps - 1);
+  }
+  due_ps_ = std::min(due_ps_ + spacing_ps_, latest_ps);
   return due;
 }
 

@@ -42,7 +42,9 @@ class ReplaySchedule {
   std::uint64_t recorded_ps(const emulator::WireFrame& frame) noexcept;
 
   ReplayPace pace_;
-  std::uint64_t due_ps_ = 0;  ///< of the frame before; at a rate: of the next
+  std::uint64_t due_ps_ = 0;          ///< of the frame before; at a rate: of the next
+  std::uint32_t spacing_length_ = 0;  ///< at a rate: the length of the frame before, padded
+  std::uint64_t spacing_ps_ = 0;      ///< at a rate: from one frame of that length to the next
   bool started_ = false;
   std::uint64_t pass_start_ps_ = 0;   ///< when the first frame of this pass was due
   std::uint64_t first_ns_ = 0;        ///< its stamp

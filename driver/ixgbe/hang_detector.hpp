@@ -14,7 +14,7 @@ namespace ixcap::ixgbe {
 class HangDetector {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::milliseconds patience{1000};
+  static constexpr std::chrono::milliseconds patience{2000};
 
   struct Look {
     std::uint64_t pending;    ///< frames the card has not reported

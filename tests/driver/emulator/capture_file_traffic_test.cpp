@@ -306,5 +306,27 @@ TEST(RealCaptures, AreReplayedWhollyOrRefusedForTheirLinkType) {
   }
 }
 
+TEST_F(CaptureFileTraffic, TellsWhenEachFrameWasRecordedAndWhereTheFileBegins) {
+  const std::string frame(60, 'x');
+  const std::string second = word(5) + word(999'999) + word(60) + word(60) + frame;
+  const std::string any_stamp = word(0xFFFFFFFF) + word(0xFFFFFFFF) + word(60) + word(60) + frame;
+  write(pcap_header() + pcap_record(60, 60, frame) + second + any_stamp);
+  const auto traffic = open(path() + "?loop=3");
+  for (int pass = 0; pass < 3; ++pass) {
+    const WireFrame* next = traffic->next();
+    ASSERT_NE(next, nullptr);
+    EXPECT_EQ(next->recorded_ns, 1'000'002'000u);
+    EXPECT_TRUE(next->starts_file) << pass;
+    next = traffic->next();
+    ASSERT_NE(next, nullptr);
+    EXPECT_EQ(next->recorded_ns, 5'999'999'000u);
+    EXPECT_FALSE(next->starts_file);
+    ASSERT_NE(traffic->next(), nullptr) << "whatever it says";
+  }
+  EXPECT_EQ(traffic->next(), nullptr);
+  const auto mix = open("mix?count=1");
+  EXPECT_EQ(mix->next()->recorded_ns, 0u);
+}
+
 }  // namespace
 }  // namespace ixcap::emulator
