@@ -104,6 +104,10 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
     interrupts_.interval_written(index + ixgbe::EITR.count, value);
   } else if (&reg == &ixgbe::GPIE || &reg == &ixgbe::IVAR_MISC) {
     interrupts_.update();
+  } else if (&reg == &ixgbe::FDIRCTRL) {
+    receive_path_.flow_director().start();
+  } else if (&reg == &ixgbe::FDIRCMD) {
+    interrupts_.raise(receive_path_.flow_director().command(value));
   } else if (&reg == &ixgbe::RXDCTL) {
     receive_path_.flush_statistics();
     receive_path_.set_queue_enabled(index, (value & ixgbe::RXDCTL_ENABLE) != 0);

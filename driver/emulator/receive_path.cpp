@@ -41,7 +41,12 @@ bool is_broadcast(const std::uint8_t* address) noexcept {
 }  // namespace
 
 ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events)
-    : registers_(registers), dma_(dma), events_(events), classifier_(registers), stored_(longest_stored) {
+    : registers_(registers),
+      dma_(dma),
+      events_(events),
+      flow_director_(registers),
+      classifier_(registers, flow_director_),
+      stored_(longest_stored) {
   enabled_.reserve(queue_count);
 }
 
@@ -52,6 +57,7 @@ void ReceivePath::reset() noexcept {
   counts_.waiting = 0;
   packet_buffer_.clear();
   pending_ = {};
+  flow_director_.reset();
   stale_ = true;
 }
 
@@ -131,6 +137,9 @@ void ReceivePath::receive(const WireFrame& frame) {
 
 void ReceivePath::receive_classified(const WireFrame& frame) {
   const ReceiveVerdict verdict = classifier_.classify(frame);
+  if (verdict.flow_director != FlowDirectorOutcome::not_asked) {
+    flow_director_.count(verdict.flow_director == FlowDirectorOutcome::matched);
+  }
   ReceiveQueue& queue = queues_[verdict.queue];
   if (!queue.enabled) {
     ++counts_.discarded;
@@ -150,7 +159,8 @@ void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool
     ++queue.no_descriptor;
     ++counts_.no_descriptor;
   } else if (packet_buffer_.push({frame.bytes, frame.captured_length}, frame.wire_length,
-                                 registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK)) {
+                                 std::min(registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK,
+                                          flow_director_.packet_buffer_bytes()))) {
     ++counts_.waiting;
   } else {
     ++pending_.missed;
@@ -353,6 +363,7 @@ void ReceivePath::flush_statistics() noexcept {
   add_sticking(registers_, ixgbe::BPRC, pending_.broadcast);
   add_sticking(registers_, ixgbe::MPRC, pending_.multicast);
   add_sticking(registers_, ixgbe::MPC, pending_.missed);
+  flow_director_.flush_statistics();
   for (std::size_t i = 0; i < by_size.size(); ++i) add_sticking(registers_, *by_size[i], pending_.by_size[i]);
   pending_ = {};
   for (const std::uint32_t index : enabled_) {

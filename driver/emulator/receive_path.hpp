@@ -22,6 +22,7 @@
 #include <vector>
 
 #include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/flow_director.hpp>
 #include <ixcap/driver/emulator/packet_buffer.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/receive_classifier.hpp>
@@ -84,6 +85,8 @@ class ReceivePath {
   /// Adds what was counted since the last call to the statistics registers, which stick at their maximum.
   void flush_statistics() noexcept;
 
+  FlowDirector& flow_director() noexcept { return flow_director_; }
+
   const WireCounts& counts() const noexcept { return counts_; }
 
  private:
@@ -128,6 +131,7 @@ class ReceivePath {
   RegisterFile& registers_;
   const DmaMap& dma_;
   QueueEvents* events_;
+  FlowDirector flow_director_;
   ReceiveClassifier classifier_;
   bool stale_ = true;  ///< classifier_ does not know the registers as they are
   bool listening_ = false;
