@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 
+#include <ixcap/driver/emulator/fault_spec.hpp>
 #include <ixcap/driver/error.hpp>
 
 namespace ixcap::emulator {
@@ -31,6 +32,7 @@ struct WireFrame {
   const std::uint8_t* bytes;      ///< captured_length bytes, valid until the next call of Traffic::next()
   std::uint32_t captured_length;  ///< bytes present; the rest of the frame, up to wire_length, is zeros
   std::uint32_t wire_length;      ///< the frame's length on the wire, >= captured_length, <= longest
+  std::uint8_t damage = 0;        ///< what happened to it on the way (damage.hpp); no Traffic does anything to its own
 };
 
 /// How fast the wire carries frames.
@@ -64,6 +66,8 @@ struct TrafficSpec {
   Sizes sizes = Sizes::imix;      ///< size=imix (mix only)
   std::uint32_t fixed_size = 0;   ///< size=64..15872: bytes with FCS, as link rates are quoted (mix only)
   std::uint32_t pad = 0;          ///< pad=0..15868: shorter frames are zero-filled to this length (without FCS)
+
+  FaultSpec faults{};  ///< fault=none: what goes wrong with the NIC that receives it
 
   bool is_mix() const noexcept { return source == "mix"; }
 };
