@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <thread>
 
@@ -32,7 +33,11 @@ std::string control(const std::string& path, const std::string& lines) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return "no socket";
+  // The file is there a moment before anybody listens.
+  while (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno != ECONNREFUSED) return "no socket";
+    std::this_thread::yield();
+  }
   if (::send(socket.number(), lines.data(), lines.size(), MSG_NOSIGNAL) < 0) return "not sent";
   std::string answers;
   std::array<char, 4096> bytes;
