@@ -39,6 +39,7 @@ Interface::Interface(std::string_view name) : name_(name) {
     const std::string_view traffic = name == emulator_name ? "mix" : name.substr(emulator_name.size() + 1);
     const emulator::TrafficSpec spec = emulator::parse_traffic(traffic);
     auto nic = std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded);
+    nic->set_faults(spec.faults);
     nic_ = nic.get();
     device_ = std::move(nic);
     return;
@@ -59,7 +60,11 @@ std::optional<Error> Interface::failure() const {
   if (served_ != nullptr && served_->gone()) {
     return Error("lost the interface", name_, "its server is gone", "start the server again, and capture anew");
   }
-  return nic_ == nullptr ? std::nullopt : nic_->traffic_failure();
+  if (nic_ == nullptr) return std::nullopt;
+  if (nic_->removed()) {
+    return Error("lost the interface", name_, "the card is not there any more", "put it back, and capture anew");
+  }
+  return nic_->traffic_failure();
 }
 
 }  // namespace ixcap::capture

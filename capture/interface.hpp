@@ -31,7 +31,7 @@ class Interface {
 
   /// Whether no further frame can come: a replayed file is over, or the server of a device is gone. A card never ends.
   bool ended() const noexcept {
-    return (nic_ != nullptr && nic_->traffic_ended()) || (served_ != nullptr && served_->gone());
+    return (nic_ != nullptr && (nic_->traffic_ended() || nic_->removed())) || (served_ != nullptr && served_->gone());
   }
 
   /// Why it ended early, if it did.

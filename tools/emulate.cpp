@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <ixcap/driver/emulator/cable.hpp>
@@ -18,6 +20,7 @@
 #include <ixcap/driver/error.hpp>
 
 #include "tools/command.hpp"
+#include "tools/emulate_control.hpp"
 #include "tools/signals.hpp"
 
 namespace ixcap::tools {
@@ -27,6 +30,8 @@ struct EmulateOptions {
   std::vector<std::string> sockets;
   std::string traffic;
   std::vector<std::string> taps;
+  std::string faults;
+  std::string control;
   bool cable = false;
   bool quiet = false;
 };
@@ -40,6 +45,7 @@ class EmulatedPort {
         nic_(make_nic(options.traffic, number)),
         server_(*nic_, socket, log(options.quiet, socket)) {
     if (tap_ != nullptr) nic_->connect(tap_.get());
+    if (!options.faults.empty()) nic_->set_faults(emulator::parse_faults(options.faults, nic_->faults()));
   }
 
   emulator::Nic& nic() noexcept { return *nic_; }
@@ -63,7 +69,10 @@ class EmulatedPort {
     if (traffic.empty())
       return std::make_unique<emulator::Nic>(nullptr, emulator::Rate{}, emulator::Drive::threaded, number);
     const emulator::TrafficSpec spec = emulator::parse_traffic(traffic);
-    return std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded, number);
+    auto nic =
+        std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded, number);
+    nic->set_faults(spec.faults);
+    return nic;
   }
   static emulator::VfioUserServer::Log log(bool quiet, const std::string& socket) {
     if (quiet) return {};
@@ -90,6 +99,12 @@ int emulate(const EmulateOptions& options) {
   }
   if (options.cable) {
     for (unsigned end = 0; end < 2; ++end) ports[end]->nic().connect(&cable.end(end));
+  }
+  std::optional<ControlSocket> control;
+  if (!options.control.empty()) {
+    std::vector<emulator::Nic*> nics;
+    for (const auto& port : ports) nics.push_back(&port->nic());
+    control.emplace(std::move(nics), options.control);
   }
   bool failed = false;
   while (!finish_requested()) {
@@ -122,6 +137,10 @@ void add_emulate_command(CLI::App& application, int& status) {
                                             "again, that of the next NIC")
                                ->allow_extra_args(false);
   command->add_flag("--cable", options->cable, "Connect the two NICs with each other")->excludes(tap);
+  command->add_option("--fault", options->faults,
+                      "What goes wrong with the NICs, as crc-errors=0.01,link-flap=1s; see ixcap-emulate(1)");
+  command->add_option("--control", options->control,
+                      "Where to listen for lines that change faults, link and module, and ask for statistics");
   command->add_flag("-q", options->quiet, "Say nothing of clients, nor at the end");
   command->callback([options, &status] {
     if (options->taps.size() > options->sockets.size()) {

@@ -138,7 +138,7 @@ void Interrupts::send(std::uint64_t candidates) noexcept {
 /// One MSI-X message; false if its host holds it back.
 bool Interrupts::send_one(std::uint32_t vector, bool many) noexcept {
   if (!config_.bus_master() || config_.msix_masked() || table_.masked(vector)) return false;
-  if (sink_ != nullptr) sink_->raise(InterruptKind::msix, vector);
+  hand_over(InterruptKind::msix, vector);
   if (!many) return true;
   std::uint32_t others = 0;
   const std::uint32_t misc = registers_.get(ixgbe::IVAR_MISC);
@@ -168,13 +168,19 @@ bool Interrupts::send_single() noexcept {
     const bool held = !config_.bus_master() || config_.msi_masked();
     config_.set_msi_pending(held);
     if (held) return false;
-    if (sink_ != nullptr) sink_->raise(InterruptKind::msi, 0);
+    hand_over(InterruptKind::msi, 0);
     return true;
   }
   config_.set_intx_status(true);
   if (config_.intx_disabled()) return false;
-  if (sink_ != nullptr) sink_->raise(InterruptKind::intx, 0);
+  hand_over(InterruptKind::intx, 0);
   return true;
+}
+
+/// To the host. A message that gets lost on the way is one that was sent: nothing here knows of it.
+void Interrupts::hand_over(InterruptKind kind, std::uint32_t vector) noexcept {
+  if (sink_ == nullptr || (faults_ != nullptr && faults_->loses_interrupt())) return;
+  sink_->raise(kind, vector);
 }
 
 bool Interrupts::keeps(const Register& reg) noexcept {

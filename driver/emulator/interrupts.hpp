@@ -21,6 +21,7 @@
 
 #include <ixcap/driver/emulator/clock.hpp>
 #include <ixcap/driver/emulator/config_space.hpp>
+#include <ixcap/driver/emulator/faults.hpp>
 #include <ixcap/driver/emulator/msix_table.hpp>
 #include <ixcap/driver/emulator/pci_function.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
@@ -42,6 +43,11 @@ class Interrupts final : public QueueEvents {
 
   /// Where messages go; nullptr: nowhere.
   void set_sink(InterruptSink* sink) noexcept { sink_ = sink; }
+
+  /// Which messages get lost; nullptr: none.
+  void set_faults(Faults* faults) noexcept { faults_ = faults; }
+
+  const Clock& clock() const noexcept { return clock_; }
 
   /// Whether `reg` is kept here and not in the register file: EICR and its relatives. read() and write() are what the
   /// bus does to such a register.
@@ -76,6 +82,7 @@ class Interrupts final : public QueueEvents {
   void send(std::uint64_t candidates) noexcept;
   bool send_one(std::uint32_t vector, bool many) noexcept;
   bool send_single() noexcept;
+  void hand_over(InterruptKind kind, std::uint32_t vector) noexcept;
   void after_message(std::uint64_t queues, std::uint32_t others) noexcept;
   std::uint32_t read_causes() noexcept;
 
@@ -84,6 +91,7 @@ class Interrupts final : public QueueEvents {
   MsixTable& table_;
   const Clock& clock_;
   InterruptSink* sink_ = nullptr;
+  Faults* faults_ = nullptr;
 
   // Bits of queue causes are 64 wide; only the low 16 show in EICR, EIMS, EIMC, EICS and EIAM.
   std::uint64_t queue_causes_ = 0;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <limits>
 #include <utility>
 
 #include <ixcap/driver/emulator/nic.hpp>
@@ -19,8 +18,6 @@ namespace {
 
 using ixgbe::Register;
 using WireClock = std::chrono::steady_clock;
-
-constexpr std::uint64_t always = std::numeric_limits<std::uint64_t>::max();
 
 // 02: locally administered. In the NVM, from where every reset loads it.
 constexpr std::array<std::uint8_t, 6> mac_address(std::uint8_t number) {
@@ -65,6 +62,7 @@ std::uint32_t Nic::read(std::uint32_t offset) noexcept {
 }
 
 std::uint32_t Nic::read_register(std::uint32_t offset) noexcept {
+  if (removed_) return 0xFFFFFFFF;
   const auto [reg, index] = registers_.locate(offset);
   if (reg == nullptr) return 0;
   if (Interrupts::keeps(*reg)) return interrupts_.read(*reg, index);
@@ -80,7 +78,8 @@ void Nic::write(std::uint32_t offset, std::uint32_t value) noexcept {
 
 void Nic::write_register(std::uint32_t offset, std::uint32_t value) noexcept {
   const auto [reg, index] = registers_.locate(offset);
-  if (reg == nullptr) return;
+  if (reg == nullptr || removed_) return;
+  if (faults_ != nullptr) value = stuck(*reg, index, value);
   if (Interrupts::keeps(*reg)) {
     interrupts_.write(*reg, index, value);
     return;
@@ -96,7 +95,12 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
   if (reg.access == ixgbe::Access::SC) registers_.set(reg, value & ~reg.special, index);
   if (control_.after_write(reg, value)) return;
   if (&reg == &ixgbe::CTRL) {
-    if ((value & (ixgbe::CTRL_RST | ixgbe::CTRL_LNK_RST)) != 0) device_reset();
+    const std::uint32_t resets = value & (ixgbe::CTRL_RST | ixgbe::CTRL_LNK_RST);
+    if (resets != 0 && fault_spec_.stuck_reset) {
+      registers_.set(ixgbe::CTRL, value);  // and stays so
+    } else if (resets != 0) {
+      device_reset();
+    }
     update_master_status();
   } else if (&reg == &ixgbe::EITR) {
     interrupts_.interval_written(index, value);
@@ -104,6 +108,10 @@ void Nic::after_write(const Register& reg, std::uint32_t index, std::uint32_t va
     interrupts_.interval_written(index + ixgbe::EITR.count, value);
   } else if (&reg == &ixgbe::GPIE || &reg == &ixgbe::IVAR_MISC) {
     interrupts_.update();
+  } else if (&reg == &ixgbe::FDIRCTRL) {
+    receive_path_.flow_director().start();
+  } else if (&reg == &ixgbe::FDIRCMD) {
+    interrupts_.raise(receive_path_.flow_director().command(value));
   } else if (&reg == &ixgbe::RXDCTL) {
     receive_path_.flush_statistics();
     receive_path_.set_queue_enabled(index, (value & ixgbe::RXDCTL_ENABLE) != 0);
@@ -123,7 +131,7 @@ void Nic::device_reset() noexcept {
 
 /// STATUS tells whether the NIC may access memory: the bus master bit is on, and CTRL.GIO_DIS off.
 void Nic::update_master_status() noexcept {
-  const bool master = config_.bus_master() && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
+  const bool master = !removed_ && config_.bus_master() && (registers_.get(ixgbe::CTRL) & ixgbe::CTRL_GIO_DIS) == 0;
   registers_.set(ixgbe::STATUS, master ? ixgbe::STATUS_GIO : 0);
 }
 
@@ -164,7 +172,8 @@ void Nic::plug(SfpKind module) noexcept {
 
 void Nic::set_carrier(bool carrier) noexcept {
   const ControlLock lock(*this);
-  control_.set_carrier(carrier);
+  carrier_ = carrier;
+  control_.set_carrier(carrier && !link_flapped_);
 }
 
 void Nic::advance_time(std::uint64_t nanoseconds) noexcept {
@@ -192,8 +201,12 @@ bool Nic::looped_back() const noexcept {
 
 /// Whether frames come over the wire now. Looks at the registers again.
 bool Nic::wire_open() noexcept {
+  if (faults_ != nullptr) let_faults_happen();
   receive_path_.refresh();
-  return receive_path_.listening() && may_access_memory() && link_up() && !looped_back();
+  const bool open = receive_path_.listening() && may_access_memory() && link_up() && !looped_back();
+  // What faults have kept back comes now, because nobody listens any more.
+  if (faults_ != nullptr && !open && may_access_memory()) receive_path_.write_back_late();
+  return open;
 }
 
 /// Takes at most `frames` frames from the wire's other end; where nobody listens they are lost. Answers how many.
@@ -204,7 +217,12 @@ std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
     const std::span<const std::uint8_t> frame = wire_->receive();
     if (frame.empty()) break;
     const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size(), WireFrame::longest));
-    if (open) receive_path_.receive({frame.data(), length, length});
+    const WireFrame whole{frame.data(), length, length};
+    if (open && faults_ == nullptr) {
+      receive_path_.receive(whole);
+    } else if (open) {
+      receive_with_faults(faults_->arriving(whole));
+    }
   }
   if (open) receive_path_.write_back();
   return taken;
@@ -213,7 +231,7 @@ std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
 /// Sends what the driver has given to the transmit queues; answers how many packets. Without a link it is thrown away:
 /// a driver that waits for its descriptors goes on.
 std::size_t Nic::transmit() noexcept {
-  if (!may_access_memory()) return 0;
+  if (!may_access_memory() || fault_spec_.transmit_hang) return 0;
   if (!looped_back()) return transmit_path_.run(link_up() ? wire_ : nullptr);
   if (receive_path_.listening()) receive_path_.drain_packet_buffer();
   const std::size_t packets = transmit_path_.run(&loopback_);
@@ -237,6 +255,8 @@ bool Nic::fetch() noexcept {
 
 /// Lets at most `frames` frames, of those that arrive until `until_ps`, come over an open wire.
 std::size_t Nic::play(std::size_t frames, std::uint64_t until_ps) {
+  if (faults_ != nullptr) [[unlikely]]
+    return play_with_faults(frames, until_ps);
   receive_path_.drain_packet_buffer();
   const bool timed = rate_.unit != Rate::Unit::as_fast_as_received;
   std::size_t received = 0;
@@ -246,10 +266,16 @@ std::size_t Nic::play(std::size_t frames, std::uint64_t until_ps) {
     if (timed) arrival_ps_ += rate_.spacing_ps(on_wire_->wire_length);
     receive_path_.receive(*std::exchange(on_wire_, nullptr));
   }
+  end_play();
+  return received;
+}
+
+void Nic::end_play() noexcept {
   receive_path_.write_back();
   zero_filled_ = traffic_->zero_filled();
-  if (exhausted_ && receive_path_.counts().waiting == 0) ended_.store(true, std::memory_order_release);
-  return received;
+  if (exhausted_ && receive_path_.counts().waiting == 0 && !receive_path_.write_back_is_late()) {
+    ended_.store(true, std::memory_order_release);
+  }
 }
 
 void Nic::run(const std::stop_token& stop) {

@@ -16,6 +16,8 @@
 /// come in their time and are dropped, counted, when no descriptor is free. If the thread is kept from running, the
 /// wire stands still rather than catch up in a burst.
 ///
+/// Faults can be made to happen at any time: set_faults().
+///
 /// Ownership: owns its traffic. Outlives the driver on it.
 /// Threads: as pci::Device and PciFunction; counts(), traffic_ended() and traffic_failure() from any thread; step()
 /// from one thread.
@@ -32,6 +34,8 @@
 #include <ixcap/driver/emulator/config_space.hpp>
 #include <ixcap/driver/emulator/control_plane.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/fault_spec.hpp>
+#include <ixcap/driver/emulator/faults.hpp>
 #include <ixcap/driver/emulator/interrupts.hpp>
 #include <ixcap/driver/emulator/msix_table.hpp>
 #include <ixcap/driver/emulator/pci_function.hpp>
@@ -93,6 +97,14 @@ class Nic final : public pci::Device, public PciFunction {
   /// Whether somebody is at the other end of the cable; from the start there is.
   void set_carrier(bool carrier) noexcept;
 
+  /// Lets the faults of `spec` happen from now on, instead of those before (fault_spec.hpp). A card that was pulled out
+  /// comes back, as after power-on, with a spec that does not pull it out.
+  void set_faults(const FaultSpec& spec);
+  FaultSpec faults() const;
+
+  /// Whether the card was pulled out: everything reads as all ones, and there is no DMA.
+  bool removed() const;
+
   /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
   /// the descriptors of all frames are visible.
   bool traffic_ended() const noexcept { return ended_.load(std::memory_order_acquire); }
@@ -129,7 +141,14 @@ class Nic final : public pci::Device, public PciFunction {
   std::size_t take_from_wire(std::size_t frames, bool open);
   std::size_t transmit() noexcept;
   std::size_t play(std::size_t frames, std::uint64_t until_ps);
+  std::size_t play_with_faults(std::size_t frames, std::uint64_t until_ps);
+  void receive_with_faults(const WireFrame& arriving);
+  void end_play() noexcept;
   bool fetch() noexcept;
+  void let_faults_happen() noexcept;
+  std::uint64_t frames_until_removal() const noexcept;
+  void remove() noexcept;
+  std::uint32_t stuck(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) const noexcept;
   bool link_up() const noexcept { return control_.link_up(); }
   std::uint32_t read_register(std::uint32_t offset) noexcept;
   void write_register(std::uint32_t offset, std::uint32_t value) noexcept;
@@ -137,6 +156,9 @@ class Nic final : public pci::Device, public PciFunction {
   void power_on_reset() noexcept;
   void update_master_status() noexcept;
   void after_write(const ixgbe::Register& reg, std::uint32_t index, std::uint32_t value) noexcept;
+
+  /// Later than anything that comes over the wire.
+  static constexpr std::uint64_t always = ~std::uint64_t{0};
 
   /// Taken by the driver's control accesses; the wire's thread steps aside between two batches while any wait.
   class ControlLock {
@@ -179,6 +201,13 @@ class Nic final : public pci::Device, public PciFunction {
   std::uint64_t zero_filled_ = 0;
   Rate rate_;
   std::uint64_t arrival_ps_ = 0;  ///< when on_wire_ arrives, in time since the wire started
+  FaultSpec fault_spec_;
+  std::unique_ptr<Faults> faults_;  ///< of fault_spec_; nullptr: nothing goes wrong
+  std::uint64_t frames_before_faults_ = 0;
+  std::uint64_t link_flaps_ns_ = 0;  ///< when the link changes next; 0: never
+  bool link_flapped_ = false;
+  bool carrier_ = true;  ///< but for flaps
+  bool removed_ = false;
   std::atomic<bool> ended_ = false;
   std::jthread thread_;  ///< last: stops before anything else goes
 };

@@ -1,5 +1,7 @@
 // The software NIC as a PCI function.
 
+#include <algorithm>
+
 #include <ixcap/driver/emulator/nic.hpp>
 
 namespace ixcap::emulator {
@@ -21,11 +23,16 @@ constexpr bool is_access_size(unsigned size) {
 
 void Nic::read_config(std::uint32_t offset, std::span<std::uint8_t> bytes) noexcept {
   const ControlLock lock(*this);
+  if (removed_) {
+    std::ranges::fill(bytes, std::uint8_t{0xFF});
+    return;
+  }
   config_.read(offset, bytes);
 }
 
 void Nic::write_config(std::uint32_t offset, std::span<const std::uint8_t> bytes) noexcept {
   const ControlLock lock(*this);
+  if (removed_) return;
   config_.write(offset, bytes);
   if (config_.take_reset_request()) power_on_reset();
   update_master_status();
@@ -41,7 +48,7 @@ std::uint64_t Nic::read_bar(unsigned bar, std::uint64_t offset, unsigned size) n
   if (!is_access_size(size)) return 0;
   if (offset >= bar_size(bar) || bar_size(bar) - offset < size) return all_ones(size);
   const ControlLock lock(*this);
-  if (!config_.memory_enabled()) return all_ones(size);
+  if (removed_ || !config_.memory_enabled()) return all_ones(size);
   if (bar == msix_bar) return msix_table_.read(offset, size);
   const auto place = static_cast<std::uint32_t>(offset);
   if (size == 8) {
@@ -56,7 +63,7 @@ std::uint64_t Nic::read_bar(unsigned bar, std::uint64_t offset, unsigned size) n
 void Nic::write_bar(unsigned bar, std::uint64_t offset, unsigned size, std::uint64_t value) noexcept {
   if (!is_access_size(size) || offset >= bar_size(bar) || bar_size(bar) - offset < size) return;
   const ControlLock lock(*this);
-  if (!config_.memory_enabled()) return;
+  if (removed_ || !config_.memory_enabled()) return;
   if (bar == msix_bar) {
     msix_table_.write(offset, size, value);
     interrupts_.update();

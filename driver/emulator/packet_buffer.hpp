@@ -4,8 +4,9 @@
 
 #include <cstdint>
 #include <deque>
-#include <span>
 #include <vector>
+
+#include <ixcap/driver/emulator/traffic.hpp>
 
 namespace ixcap::emulator {
 
@@ -13,18 +14,24 @@ class PacketBuffer {
  public:
   bool empty() const noexcept { return frames_.empty(); }
 
-  /// Keeps a copy of `bytes`, zero-filled to `length`. False if `capacity` bytes would be exceeded.
-  bool push(std::span<const std::uint8_t> bytes, std::uint32_t length, std::uint32_t capacity) {
-    if (used_ + length > capacity) return false;
-    std::vector<std::uint8_t>& frame = frames_.emplace_back(bytes.begin(), bytes.end());
-    frame.resize(length);
-    used_ += length;
+  /// Keeps a copy of `frame`, zero-filled to its length. False if `capacity` bytes would be exceeded.
+  bool push(const WireFrame& frame, std::uint32_t capacity) {
+    if (used_ + frame.wire_length > capacity) return false;
+    Kept& kept = frames_.emplace_back();
+    kept.bytes.assign(frame.bytes, frame.bytes + frame.captured_length);
+    kept.bytes.resize(frame.wire_length);
+    kept.damage = frame.damage;
+    used_ += frame.wire_length;
     return true;
   }
 
-  std::span<const std::uint8_t> front() const noexcept { return frames_.front(); }
+  WireFrame front() const noexcept {
+    const Kept& kept = frames_.front();
+    const auto length = static_cast<std::uint32_t>(kept.bytes.size());
+    return {kept.bytes.data(), length, length, kept.damage};
+  }
   void pop() noexcept {
-    used_ -= static_cast<std::uint32_t>(frames_.front().size());
+    used_ -= static_cast<std::uint32_t>(frames_.front().bytes.size());
     frames_.pop_front();
   }
   void clear() noexcept {
@@ -33,7 +40,12 @@ class PacketBuffer {
   }
 
  private:
-  std::deque<std::vector<std::uint8_t>> frames_;
+  struct Kept {
+    std::vector<std::uint8_t> bytes;
+    std::uint8_t damage;
+  };
+
+  std::deque<Kept> frames_;
   std::uint32_t used_ = 0;
 };
 

@@ -96,9 +96,10 @@ void ReceiveClassifier::refresh() noexcept {
   psrtype_ = registers_.get(ixgbe::PSRTYPE);
   synqf_ = registers_.get(ixgbe::SYNQF);
   refresh_filters();
+  flow_director_.refresh();
   const bool rss = (mrqc_ & ixgbe::MRQC_MRQE_MASK) == ixgbe::MRQC_MRQE_RSS;
   idle_ = (mrqc_ & ixgbe::MRQC_MRQE_MASK) == 0 && rxcsum_ == ixgbe::RXCSUM.reset && (synqf_ & ixgbe::SYNQF_EN) == 0 &&
-          ethertype_filters_.empty() && five_tuple_filters_.empty();
+          ethertype_filters_.empty() && five_tuple_filters_.empty() && !flow_director_.on();
   if (!rss) return;
   Toeplitz::Key key;
   for (std::uint32_t i = 0; i < key.size(); ++i) {
@@ -167,6 +168,8 @@ ReceiveVerdict ReceiveClassifier::classify(const WireFrame& frame) const noexcep
     verdict.queue = by_tuple->queue;
   } else if (by_syn) {
     verdict.queue = synqf_ >> ixgbe::SYNQF_QUEUE_SHIFT & ixgbe::QUEUE_MASK;
+  } else if (flow_director_.on() && parsed.l3 != L3::none) {
+    take_flow_director(frame, parsed, verdict);
   }
   return verdict;
 }
@@ -240,6 +243,17 @@ void ReceiveClassifier::take_rss(const WireFrame& frame, const ParsedFrame& pars
   if ((rxcsum_ & ixgbe::RXCSUM_PCSD) == 0) return;
   verdict.types |= type;
   verdict.hash = hash;
+}
+
+void ReceiveClassifier::take_flow_director(const WireFrame& frame, const ParsedFrame& parsed,
+                                           ReceiveVerdict& verdict) const noexcept {
+  const FlowDirector::Answer answer = flow_director_.look_up(frame, parsed);
+  verdict.flow_director = answer.matched ? FlowDirectorOutcome::matched : FlowDirectorOutcome::missed;
+  verdict.status |= answer.status;
+  if (answer.to_queue) verdict.queue = answer.queue;
+  if (!answer.reported || (rxcsum_ & ixgbe::RXCSUM_PCSD) == 0) return;
+  verdict.types |= ReceiveDescriptor::rss_flow_director;
+  verdict.hash = answer.id;
 }
 
 /// Where PSRTYPE has the headers end: behind the last kind of header that it names and the frame has.

@@ -2,11 +2,10 @@
 
 /// Which queue a frame goes to, and what its descriptor says about it (data sheet 7.1.2, 7.1.6.2, 7.1.11).
 ///
-///     ETQF ─► SYNQF (priority 1) ─► 5-tuple filters, 7 first ─► SYNQF (priority 0) ─► RSS ─► queue 0
+///     ETQF ─► SYNQF (priority 1) ─► 5-tuple filters, 7 first ─► SYNQF (priority 0) ─► Flow Director ─► RSS ─► queue 0
 ///
 /// The first that matches says the queue. RSS is MRQC.MRQE = 1; the modes with traffic classes or pools put everything
-/// into queue 0. Flow Director takes its commands and matches nothing, so its frames go by RSS. The registers are
-/// looked at in refresh(); classify() works on what was made of them there.
+/// into queue 0. The registers are looked at in refresh(); classify() works on what was made of them there.
 ///
 /// Threads: one at a time (the Nic's lock).
 
@@ -14,12 +13,15 @@
 #include <cstdint>
 #include <vector>
 
+#include <ixcap/driver/emulator/flow_director.hpp>
 #include <ixcap/driver/emulator/frame_parser.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/toeplitz.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 
 namespace ixcap::emulator {
+
+enum class FlowDirectorOutcome : std::uint8_t { not_asked, matched, missed };
 
 /// A frame's queue, and the fields of its descriptor that depend on its bytes.
 struct ReceiveVerdict {
@@ -30,11 +32,13 @@ struct ReceiveVerdict {
   bool tagged = false;              ///< has a VLAN tag behind its addresses
   std::uint16_t vlan = 0;           ///< that tag
   std::uint32_t header_length = 0;  ///< bytes up to where PSRTYPE has it split; 0: not at all
+  FlowDirectorOutcome flow_director = FlowDirectorOutcome::not_asked;
 };
 
 class ReceiveClassifier {
  public:
-  explicit ReceiveClassifier(const RegisterFile& registers) : registers_(registers) {}
+  ReceiveClassifier(const RegisterFile& registers, FlowDirector& flow_director)
+      : registers_(registers), flow_director_(flow_director) {}
 
   /// Looks at the registers again.
   void refresh() noexcept;
@@ -67,10 +71,12 @@ class ReceiveClassifier {
   const EthertypeFilter* ethertype_filter(const ParsedFrame& parsed) const noexcept;
   const FiveTupleFilter* five_tuple_filter(const WireFrame& frame, const ParsedFrame& parsed) const noexcept;
   void take_rss(const WireFrame& frame, const ParsedFrame& parsed, ReceiveVerdict& verdict) const noexcept;
+  void take_flow_director(const WireFrame& frame, const ParsedFrame& parsed, ReceiveVerdict& verdict) const noexcept;
   std::uint32_t rss_type(const ParsedFrame& parsed) const noexcept;
   std::uint32_t header_length(const ParsedFrame& parsed) const noexcept;
 
   const RegisterFile& registers_;
+  FlowDirector& flow_director_;
   bool idle_ = true;
   std::uint32_t vlan_ethertype_ = 0;
   std::uint32_t rxcsum_ = 0;

@@ -2,8 +2,10 @@
 #include <cstring>
 
 #include <ixcap/driver/emulator/checksum.hpp>
+#include <ixcap/driver/emulator/damage.hpp>
 #include <ixcap/driver/emulator/receive_path.hpp>
 #include <ixcap/driver/emulator/sticking_counter.hpp>
+#include <ixcap/driver/frame.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 
@@ -20,6 +22,7 @@ constexpr std::uint32_t vlan_tag_bytes = 4;
 constexpr std::uint32_t ethertype_offset = 12;
 constexpr std::uint32_t longest_without_jumbo = 1518;     // with FCS; data sheet 8.2.3.22, HLREG0.JUMBOEN
 constexpr std::uint32_t longest_stored = (1u << 16) + 4;  // MAXFRS has 16 bits
+constexpr std::uint32_t longest_bad = longest_frame;      // what a bad frame has beyond is not stored
 
 // How far ahead of the head the receive path asks for memory, in descriptors.
 constexpr std::uint32_t descriptors_ahead = 32;
@@ -38,10 +41,43 @@ bool is_broadcast(const std::uint8_t* address) noexcept {
   return std::all_of(address, address + address_bytes, [](std::uint8_t byte) { return byte == 0xFF; });
 }
 
+/// The MAC's counters of bad frames, in the order of Pending::bad.
+constexpr std::array<std::uint64_t WireCounts::*, 8> bad_counts{
+    &WireCounts::crc_errors, &WireCounts::illegal_symbols, &WireCounts::error_bytes, &WireCounts::length_errors,
+    &WireCounts::undersize,  &WireCounts::fragments,       &WireCounts::oversize,    &WireCounts::jabber};
+constexpr std::array<const Register*, 8> bad_registers{&ixgbe::CRCERRS, &ixgbe::ILLERRC, &ixgbe::ERRBC, &ixgbe::RLEC,
+                                                       &ixgbe::RUC,     &ixgbe::RFC,     &ixgbe::ROC,   &ixgbe::RJC};
+
+/// Which of them counts a frame.
+std::size_t bad_kind(std::uint8_t damage) {
+  const bool crc = (damage & damage::crc) != 0;
+  if ((damage & damage::oversize) != 0) return crc ? 7 : 6;
+  if ((damage & damage::undersize) != 0) return crc ? 5 : 4;
+  if ((damage & damage::symbol) != 0) return 1;
+  if ((damage & damage::error_byte) != 0) return 2;
+  return crc ? 0 : 3;
+}
+
+/// What the descriptor of a bad frame says of it (dw2).
+std::uint32_t errors_of(std::uint8_t damage) {
+  std::uint32_t errors = 0;
+  if ((damage & damage::crc) != 0) errors |= ReceiveDescriptor::CE;
+  if ((damage & damage::length) != 0) errors |= ReceiveDescriptor::LE;
+  if ((damage & (damage::symbol | damage::error_byte)) != 0) errors |= ReceiveDescriptor::PE;
+  if ((damage & damage::undersize) != 0) errors |= ReceiveDescriptor::USE;
+  if ((damage & damage::oversize) != 0) errors |= ReceiveDescriptor::OSE;
+  return errors;
+}
+
 }  // namespace
 
 ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events)
-    : registers_(registers), dma_(dma), events_(events), classifier_(registers), stored_(longest_stored) {
+    : registers_(registers),
+      dma_(dma),
+      events_(events),
+      flow_director_(registers),
+      classifier_(registers, flow_director_),
+      stored_(longest_stored) {
   enabled_.reserve(queue_count);
 }
 
@@ -52,11 +88,14 @@ void ReceivePath::reset() noexcept {
   counts_.waiting = 0;
   packet_buffer_.clear();
   pending_ = {};
+  flow_director_.reset();
   stale_ = true;
 }
 
 void ReceivePath::refresh() noexcept {
   for (const std::uint32_t index : enabled_) queues_[index].refresh(registers_, dma_, index);
+  if (faults_ != nullptr) [[unlikely]]
+    starve_queues();
   listening_ = (registers_.get(ixgbe::RXCTRL) & ixgbe::RXCTRL_RXEN) != 0 && !enabled_.empty();
   if (!stale_) return;
   stale_ = false;
@@ -67,6 +106,7 @@ void ReceivePath::refresh() noexcept {
   const std::uint32_t hlreg0 = registers_.get(ixgbe::HLREG0);
   longest_ = (hlreg0 & ixgbe::HLREG0_JUMBOEN) != 0 ? registers_.get(ixgbe::MAXFRS) >> ixgbe::MAXFRS_MFS_SHIFT
                                                    : longest_without_jumbo;
+  store_bad_ = (fctrl & ixgbe::FCTRL_SBP) != 0;
   strip_fcs_ = (hlreg0 & ixgbe::HLREG0_RXCRCSTRP) != 0;
   const ReceiveQueue& queue = queues_[plain_queue];
   plain_ = classifier_.idle() && strip_fcs_ && queue.enabled && !queue.strip_vlan &&
@@ -78,6 +118,10 @@ void ReceivePath::set_queue_enabled(std::uint32_t index, bool enabled) noexcept 
   stale_ = true;
   if (enabled == queue.enabled) return;
   if (!enabled) {
+    if (!queue.filled.empty()) {  // late, by a fault
+      queue.refresh(registers_, dma_, index);
+      queue.write_back();
+    }
     queue.enabled = false;
     std::erase(enabled_, index);
     return;
@@ -95,22 +139,22 @@ bool ReceivePath::long_by_its_tag(const WireFrame& frame) const noexcept {
 }
 
 bool ReceivePath::has_room(const WireFrame& frame) noexcept {
-  if (too_long(frame)) return true;  // it will not get as far as the ring
+  const bool is_bad = bad(frame);
+  if (is_bad && !store_bad_) return true;  // it will not get as far as the ring
   if (!packet_buffer_.empty()) return false;
-  if (plain_) [[likely]]
+  if (plain_ && !is_bad) [[likely]]
     return has_descriptors(plain_queue, queues_[plain_queue].descriptors_for(frame.wire_length));
-  const ReceiveVerdict verdict = classifier_.classify(frame);
+  const WireFrame kept = is_bad ? as_kept(frame) : frame;
+  const ReceiveVerdict verdict = judge(kept);
   const ReceiveQueue& queue = queues_[verdict.queue];
-  return !queue.enabled || has_descriptors(verdict.queue, descriptors_for(queue, frame, verdict));
+  return !queue.enabled || has_descriptors(verdict.queue, descriptors_for(queue, kept, verdict));
 }
 
 void ReceivePath::receive(const WireFrame& frame) {
   count_on_wire(frame);
-  if (too_long(frame)) {
-    ++pending_.oversize;
-    ++counts_.oversize;
-    return;
-  }
+  if (bad(frame)) [[unlikely]]
+    return receive_bad(frame);
+  count_good(frame);
   ++pending_.unfiltered;
   if (!admit_all_ && !admitted(frame)) {
     ++counts_.not_admitted;
@@ -129,8 +173,53 @@ void ReceivePath::receive(const WireFrame& frame) {
   }
 }
 
+/// A bad frame as it is stored: the MAC's own judgement among its damage, and no longer than a frame can be.
+WireFrame ReceivePath::as_kept(const WireFrame& frame) const noexcept {
+  const std::uint32_t length = std::min(frame.wire_length, longest_bad);
+  const auto damage = static_cast<std::uint8_t>(frame.damage | (too_long(frame) ? damage::oversize : 0));
+  return {frame.bytes, std::min(frame.captured_length, length), length, damage};
+}
+
+void ReceivePath::receive_bad(const WireFrame& frame) {
+  if ((frame.damage & damage::unmapped) != 0) return receive_unmapped(frame);
+  const WireFrame kept = as_kept(frame);
+  const std::size_t kind = bad_kind(kept.damage);
+  ++pending_.bad[kind];
+  ++(counts_.*bad_counts[kind]);
+  if (!store_bad_) return;
+  ++counts_.bad_kept;
+  if (!admit_all_ && !admitted(kept)) {
+    ++counts_.not_admitted;
+    return;
+  }
+  receive_classified(kept);
+}
+
+/// A good frame that the card writes to an address that is not its host's.
+void ReceivePath::receive_unmapped(const WireFrame& frame) noexcept {
+  count_good(frame);
+  ++pending_.unfiltered;
+  if (!admit_all_ && !admitted(frame)) {
+    ++counts_.not_admitted;
+    return;
+  }
+  ++pending_.good_packets;
+  pending_.good_bytes += frame.wire_length + fcs_bytes;
+  ++counts_.dma_faults;
+}
+
+/// The verdict on a frame that does not go the short way, or is bad.
+ReceiveVerdict ReceivePath::judge(const WireFrame& frame) const noexcept {
+  ReceiveVerdict verdict = plain_ ? ReceiveVerdict{} : classifier_.classify(frame);
+  verdict.status |= errors_of(frame.damage);
+  return verdict;
+}
+
 void ReceivePath::receive_classified(const WireFrame& frame) {
-  const ReceiveVerdict verdict = classifier_.classify(frame);
+  const ReceiveVerdict verdict = judge(frame);
+  if (verdict.flow_director != FlowDirectorOutcome::not_asked) {
+    flow_director_.count(verdict.flow_director == FlowDirectorOutcome::matched);
+  }
   ReceiveQueue& queue = queues_[verdict.queue];
   if (!queue.enabled) {
     ++counts_.discarded;
@@ -149,8 +238,8 @@ void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool
   if (starved && queue.drop_enabled) {
     ++queue.no_descriptor;
     ++counts_.no_descriptor;
-  } else if (packet_buffer_.push({frame.bytes, frame.captured_length}, frame.wire_length,
-                                 registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK)) {
+  } else if (packet_buffer_.push(frame, std::min(registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK,
+                                                 flow_director_.packet_buffer_bytes()))) {
     ++counts_.waiting;
   } else {
     ++pending_.missed;
@@ -161,15 +250,14 @@ void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool
 /// One queue without descriptors holds up all that wait behind it, as on the card.
 void ReceivePath::drain_packet_buffer() {
   while (!packet_buffer_.empty()) {
-    const auto bytes = packet_buffer_.front();
-    const auto length = static_cast<std::uint32_t>(bytes.size());
-    const WireFrame frame{bytes.data(), length, length};
-    const ReceiveVerdict verdict = plain_ ? ReceiveVerdict{} : classifier_.classify(frame);
+    const WireFrame frame = packet_buffer_.front();
+    const bool plain = plain_ && frame.damage == 0;
+    const ReceiveVerdict verdict = plain ? ReceiveVerdict{} : judge(frame);
     ReceiveQueue& queue = queues_[verdict.queue];
     if (!queue.enabled) {
       ++counts_.discarded;
     } else if (has_descriptors(verdict.queue, descriptors_for(queue, frame, verdict))) {
-      plain_ ? deliver(queue, frame) : deliver_classified(queue, frame, verdict);
+      plain ? deliver(queue, frame) : deliver_classified(queue, frame, verdict);
     } else {
       return;
     }
@@ -179,12 +267,14 @@ void ReceivePath::drain_packet_buffer() {
 }
 
 void ReceivePath::count_on_wire(const WireFrame& frame) noexcept {
-  const std::uint32_t length = frame.wire_length + fcs_bytes;
   ++counts_.frames;
   counts_.bytes += frame.wire_length;
   ++pending_.total_packets;
-  pending_.total_bytes += length;
-  ++pending_.by_size[size_bin(length)];
+  pending_.total_bytes += frame.wire_length + fcs_bytes;
+}
+
+void ReceivePath::count_good(const WireFrame& frame) noexcept {
+  ++pending_.by_size[size_bin(frame.wire_length + fcs_bytes)];
   if (frame.captured_length >= address_bytes && is_multicast(frame.bytes)) {
     ++(is_broadcast(frame.bytes) ? pending_.broadcast : pending_.multicast);
   }
@@ -286,8 +376,9 @@ WireFrame ReceivePath::as_stored(const ReceiveQueue& queue, const WireFrame& fra
   const std::uint32_t without_fcs = length - (strip_fcs_ ? 0 : fcs_bytes);
   if (end < without_fcs) std::memset(stored_.data() + end, 0, without_fcs - end);
   if (!strip_fcs_) {
-    const std::uint32_t fcs =
+    std::uint32_t fcs =
         frame_check_sequence({frame.bytes, frame.captured_length}, frame.wire_length - frame.captured_length);
+    if ((frame.damage & damage::crc) != 0) fcs = ~fcs;
     std::memcpy(stored_.data() + without_fcs, &fcs, sizeof fcs);
   }
   return {stored_.data(), length, length};
@@ -332,13 +423,17 @@ void ReceivePath::prefetch(const ReceiveQueue& queue, std::uint32_t slot) const 
 }
 
 void ReceivePath::write_back() noexcept {
-  for (const std::uint32_t index : enabled_) {
-    ReceiveQueue& queue = queues_[index];
-    if (!queue.filled.empty()) queue.write_back();
-    if (!queue.to_announce) continue;
-    queue.to_announce = false;
-    if (events_ != nullptr) events_->raise_rx(index);
-  }
+  if (faults_ != nullptr) [[unlikely]]
+    return write_back_with_faults();
+  for (const std::uint32_t index : enabled_) write_back(index);
+}
+
+void ReceivePath::write_back(std::uint32_t index) noexcept {
+  ReceiveQueue& queue = queues_[index];
+  if (!queue.filled.empty()) queue.write_back();
+  if (!queue.to_announce) return;
+  queue.to_announce = false;
+  if (events_ != nullptr) events_->raise_rx(index);
 }
 
 void ReceivePath::flush_statistics() noexcept {
@@ -346,14 +441,15 @@ void ReceivePath::flush_statistics() noexcept {
                                                    &ixgbe::PRC511, &ixgbe::PRC1023, &ixgbe::PRC1522};
   add_sticking(registers_, ixgbe::TPR, pending_.total_packets);
   add_sticking_wide(registers_, ixgbe::TORL, ixgbe::TORH, pending_.total_bytes);
-  add_sticking(registers_, ixgbe::ROC, pending_.oversize);
   add_sticking(registers_, ixgbe::RXNFGPC, pending_.unfiltered);
   add_sticking(registers_, ixgbe::GPRC, pending_.good_packets);
   add_sticking_wide(registers_, ixgbe::GORCL, ixgbe::GORCH, pending_.good_bytes);
   add_sticking(registers_, ixgbe::BPRC, pending_.broadcast);
   add_sticking(registers_, ixgbe::MPRC, pending_.multicast);
   add_sticking(registers_, ixgbe::MPC, pending_.missed);
+  flow_director_.flush_statistics();
   for (std::size_t i = 0; i < by_size.size(); ++i) add_sticking(registers_, *by_size[i], pending_.by_size[i]);
+  for (std::size_t i = 0; i < bad_registers.size(); ++i) add_sticking(registers_, *bad_registers[i], pending_.bad[i]);
   pending_ = {};
   for (const std::uint32_t index : enabled_) {
     ReceiveQueue& queue = queues_[index];

@@ -2,14 +2,17 @@
 
 /// The software NIC's receive path: what happens to a frame between the wire and memory.
 ///
-///     wire ─► MAC (length) ─► L2 filters ─► queue ─► descriptor ─► DMA ─► write-back, in ring order
+///     wire ─► MAC (errors) ─► L2 filters ─► queue ─► descriptor ─► DMA ─► write-back, in ring order
 ///               │               │             │
-///               ROC             (RXNFGPC      └ none free: QPRDC with SRRCTL.DROP_EN, otherwise the frame waits in the
-///                                − GPRC)        packet buffer, and MPC counts what finds no room there
+///             CRCERRS,          (RXNFGPC      └ none free: QPRDC with SRRCTL.DROP_EN, otherwise the frame waits in the
+///             ROC, ...           − GPRC)        packet buffer, and MPC counts what finds no room there
 ///
 /// There are two ways through. A driver that asks for no more than frames in queue 0, as a capture does, gets them by a
 /// short one: nobody looks into a frame, and its descriptor says nothing of it. Otherwise each frame is classified
 /// (ReceiveClassifier). Which of the two is decided when registers change, not for each frame.
+///
+/// A frame with an error is counted by the MAC, once, by what is worst about it, and goes no further; with FCTRL.SBP it
+/// goes on, and its descriptor says what is wrong.
 ///
 /// Every frame that receive() is given ends in exactly one of these, and in the statistics registers; or, when the ring
 /// or a buffer was not mapped for DMA, in WireCounts::dma_faults, which no register tells of.
@@ -22,6 +25,8 @@
 #include <vector>
 
 #include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/faults.hpp>
+#include <ixcap/driver/emulator/flow_director.hpp>
 #include <ixcap/driver/emulator/packet_buffer.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/receive_classifier.hpp>
@@ -33,12 +38,20 @@
 namespace ixcap::emulator {
 
 /// What really happened to the frames on the wire, in 64 bits and never cleared: the truth that tests hold drivers'
-/// statistics against. frames = oversize + not_admitted + discarded + no_descriptor + missed + dma_faults + delivered +
-/// waiting.
+/// statistics against. frames = rejected() + not_admitted + discarded + no_descriptor + missed + dma_faults + delivered
+/// + waiting.
 struct WireCounts {
   std::uint64_t frames = 0;
-  std::uint64_t bytes = 0;          ///< without FCS
+  std::uint64_t bytes = 0;       ///< without FCS
+  std::uint64_t crc_errors = 0;  ///< this and the next seven: bad in this way
+  std::uint64_t illegal_symbols = 0;
+  std::uint64_t error_bytes = 0;
+  std::uint64_t length_errors = 0;
+  std::uint64_t undersize = 0;
+  std::uint64_t fragments = 0;      ///< undersize, and the CRC is wrong
   std::uint64_t oversize = 0;       ///< longer than MAXFRS
+  std::uint64_t jabber = 0;         ///< oversize, and the CRC is wrong
+  std::uint64_t bad_kept = 0;       ///< of these eight: stored like good ones (FCTRL.SBP)
   std::uint64_t not_admitted = 0;   ///< by the L2 filters
   std::uint64_t discarded = 0;      ///< the queue that they belong to is not enabled
   std::uint64_t no_descriptor = 0;  ///< dropped at a queue
@@ -47,6 +60,12 @@ struct WireCounts {
   std::uint64_t delivered = 0;      ///< written to memory
   std::uint64_t waiting = 0;        ///< in the packet buffer now
   std::uint64_t zero_filled = 0;    ///< of `frames`: truncated in their capture file, completed with zeros
+
+  /// Bad frames that went no further than the MAC.
+  std::uint64_t rejected() const noexcept {
+    return crc_errors + illegal_symbols + error_bytes + length_errors + undersize + fragments + oversize + jabber -
+           bad_kept;
+  }
 };
 
 class ReceivePath {
@@ -84,14 +103,24 @@ class ReceivePath {
   /// Adds what was counted since the last call to the statistics registers, which stick at their maximum.
   void flush_statistics() noexcept;
 
+  FlowDirector& flow_director() noexcept { return flow_director_; }
+
+  /// What goes wrong with descriptors; nullptr: nothing.
+  void set_faults(Faults* faults) noexcept;
+
+  /// Whether descriptors of frames that were delivered are not written back yet, as can be with faults only.
+  bool write_back_is_late() const noexcept;
+  /// Writes them back.
+  void write_back_late() noexcept;
+
   const WireCounts& counts() const noexcept { return counts_; }
 
  private:
   /// Counted since the last flush_statistics().
   struct Pending {
-    std::uint64_t total_packets, total_bytes, oversize, unfiltered, good_packets, good_bytes, broadcast, multicast;
-    std::uint64_t missed;
+    std::uint64_t total_packets, total_bytes, unfiltered, good_packets, good_bytes, broadcast, multicast, missed;
     std::array<std::uint64_t, 6> by_size;  ///< PRC64 ... PRC1522
+    std::array<std::uint64_t, 8> bad;      ///< in the order of WireCounts
   };
 
   static constexpr std::uint32_t queue_count = ixgbe::RDT.count;
@@ -107,12 +136,18 @@ class ReceivePath {
   bool vlan_admitted(const WireFrame& frame) const noexcept;
   bool in_multicast_table(const std::uint8_t* address) const noexcept;
   bool is_own_address(const std::uint8_t* address) const noexcept;
+  bool bad(const WireFrame& frame) const noexcept { return frame.damage != 0 || too_long(frame); }
+  WireFrame as_kept(const WireFrame& frame) const noexcept;
   void count_on_wire(const WireFrame& frame) noexcept;
+  void count_good(const WireFrame& frame) noexcept;
   /// Whether `wanted` descriptors are free; a queue without a ring takes every frame as a fault.
   bool has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept {
     ReceiveQueue& queue = queues_[index];
     return queue.ring == nullptr || queue.free_descriptors(registers_, index, wanted) >= wanted;
   }
+  void receive_bad(const WireFrame& frame);
+  void receive_unmapped(const WireFrame& frame) noexcept;
+  ReceiveVerdict judge(const WireFrame& frame) const noexcept;
   void receive_classified(const WireFrame& frame);
   void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved);
   void deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept;
@@ -124,16 +159,22 @@ class ReceivePath {
                                 const ReceiveVerdict& verdict) const noexcept;
   void prefetch(const ReceiveQueue& queue, std::uint32_t slot) const noexcept;
   bool write_frame(ReceiveQueue& queue, const WireFrame& frame) noexcept;
+  void write_back(std::uint32_t index) noexcept;
+  void write_back_with_faults() noexcept;
+  void starve_queues() noexcept;
 
   RegisterFile& registers_;
   const DmaMap& dma_;
   QueueEvents* events_;
+  Faults* faults_ = nullptr;
+  FlowDirector flow_director_;
   ReceiveClassifier classifier_;
   bool stale_ = true;  ///< classifier_ does not know the registers as they are
   bool listening_ = false;
   bool plain_ = true;       ///< frames are not classified
   bool admit_all_ = false;  ///< promiscuous in every way: the usual case of a capture
   bool strip_fcs_ = true;
+  bool store_bad_ = false;  ///< FCTRL.SBP
   std::uint32_t longest_ = 0;
   std::array<ReceiveQueue, queue_count> queues_;
   std::vector<std::uint32_t> enabled_;  ///< queues, in the order of their enabling; never reallocated

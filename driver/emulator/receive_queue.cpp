@@ -26,6 +26,8 @@ void ReceiveQueue::start() {
 }
 
 void ReceiveQueue::refresh(const RegisterFile& registers, const DmaMap& dma, std::uint32_t index) noexcept {
+  const ReceiveDescriptor* const ring_before = ring;
+  const std::uint32_t size_before = size;
   const std::uint64_t base =
       std::uint64_t{registers.get(ixgbe::RDBAH, index)} << 32 | registers.get(ixgbe::RDBAL, index);
   const std::uint32_t length = registers.get(ixgbe::RDLEN, index);
@@ -61,6 +63,7 @@ void ReceiveQueue::refresh(const RegisterFile& registers, const DmaMap& dma, std
   std::uint8_t* const memory = sound ? dma.translate(base, length) : nullptr;
   const bool aligned = std::bit_cast<std::uintptr_t>(memory) % alignof(ReceiveDescriptor) == 0;
   ring = aligned ? reinterpret_cast<ReceiveDescriptor*>(memory) : nullptr;
+  if (ring != ring_before || size != size_before) filled.clear();
   head = head < size ? head : 0;
   tail = tail < size ? tail : 0;
   if (filled.empty()) write_back_from = head;  // follows it out of a ring that became shorter
@@ -142,6 +145,7 @@ void ReceiveQueue::write_back() noexcept {
   }
   write_back_from = slot;
   to_announce |= !filled.empty();
+  late_passes = 0;
   filled.clear();
 }
 

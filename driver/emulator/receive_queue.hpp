@@ -50,6 +50,8 @@ struct ReceiveQueue {
   std::uint64_t packets = 0;          ///< since ReceivePath::flush_statistics(), like the next two
   std::uint64_t bytes = 0;
   std::uint64_t no_descriptor = 0;
+  bool starved = false;      ///< by a fault: takes no notice of the tail, which is at the head
+  unsigned late_passes = 0;  ///< that filled descriptors wait for a fault to end
   bool to_announce = false;  ///< descriptors were written back, and nobody was told yet
   Layout layout = Layout::one_buffer;
   bool strip_vlan = false;
@@ -58,13 +60,14 @@ struct ReceiveQueue {
   /// RXDCTL.ENABLE goes on: an empty ring.
   void start();
 
-  /// Looks at the registers of the queue, which is number `index`, again.
+  /// Looks at the registers of the queue, which is number `index`, again. Descriptors that are filled and not written
+  /// back never will be if the ring is another now.
   void refresh(const RegisterFile& registers, const DmaMap& dma, std::uint32_t index) noexcept;
 
   /// Free descriptors, looking at the tail register only if fewer than `wanted` are known.
   std::uint32_t free_descriptors(const RegisterFile& registers, std::uint32_t index, std::uint32_t wanted) noexcept {
     const std::uint32_t known = distance();
-    if (known >= wanted) return known;
+    if (known >= wanted || starved) return known;
     const std::uint32_t new_tail = registers.load_doorbell(ixgbe::RDT, index);
     if (new_tail < size) tail = new_tail;  // a tail outside the ring is ignored
     return distance();

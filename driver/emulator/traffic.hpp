@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 
+#include <ixcap/driver/emulator/fault_spec.hpp>
 #include <ixcap/driver/error.hpp>
 
 namespace ixcap::emulator {
@@ -33,6 +34,7 @@ struct WireFrame {
   std::uint32_t wire_length;      ///< the frame's length on the wire, >= captured_length, <= longest
   std::uint64_t recorded_ns = 0;  ///< when it was captured, by its file: nanoseconds since 1970 UTC; 0: generated
   bool starts_file = false;       ///< the first of its file, in each pass through it
+  std::uint8_t damage = 0;        ///< what happened to it on the way (damage.hpp); no Traffic does anything to its own
 };
 
 /// How fast the wire carries frames.
@@ -74,6 +76,8 @@ struct TrafficSpec {
   Sizes sizes = Sizes::imix;      ///< size=imix (mix only)
   std::uint32_t fixed_size = 0;   ///< size=64..15872: bytes with FCS, as link rates are quoted (mix only)
   std::uint32_t pad = 0;          ///< pad=0..15868: shorter frames are zero-filled to this length (without FCS)
+
+  FaultSpec faults{};  ///< fault=none: what goes wrong with the NIC that receives it
 
   bool is_mix() const noexcept { return source == "mix"; }
 };

@@ -71,6 +71,11 @@ constexpr std::array options{
     Option{"size", false, true, "imix, or bytes with FCS from 64 to 15872", parse_size},
     Option{"pad", true, true, "the bytes without FCS to pad shorter frames to, from 0 to 15868",
            [](std::string_view value, TrafficSpec& spec) { return parse_length(value, 0, longest_frame, spec.pad); }},
+    Option{"fault", true, true, "faults as docs/emulator.md lists them (crc-errors=0.01,link-flap=1s), or none",
+           [](std::string_view value, TrafficSpec& spec) {
+             spec.faults = parse_faults(value);  // refuses with words of its own
+             return true;
+           }},
 };
 
 std::string keys_of(bool Option::*source) {

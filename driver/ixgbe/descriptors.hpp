@@ -46,8 +46,9 @@ struct ReceiveDescriptor {
   static constexpr std::uint32_t rss_ipv6 = 5;
   static constexpr std::uint32_t rss_udp_ipv4 = 7;
   static constexpr std::uint32_t rss_udp_ipv6 = 8;
-  static constexpr std::uint32_t type_ipv4 = 1u << 4;  ///< with options: and the bit above it
-  static constexpr std::uint32_t type_ipv6 = 1u << 6;  ///< with extension headers: and the bit above it
+  static constexpr std::uint32_t rss_flow_director = 0xF;  ///< no hash, but what Flow Director found
+  static constexpr std::uint32_t type_ipv4 = 1u << 4;      ///< with options: and the bit above it
+  static constexpr std::uint32_t type_ipv6 = 1u << 6;      ///< with extension headers: and the bit above it
   static constexpr std::uint32_t type_tcp = 1u << 8;
   static constexpr std::uint32_t type_udp = 1u << 9;
   static constexpr std::uint32_t type_sctp = 1u << 10;
@@ -60,13 +61,22 @@ struct ReceiveDescriptor {
 
   // Second half, dw2: status and errors, beside ReceiveStatus::DD and EOP. A legacy descriptor has the same status in
   // eight bits, and the errors in eight, from HBO's neighbour on.
-  static constexpr std::uint32_t VP = 1u << 3;     ///< a VLAN tag was stripped
-  static constexpr std::uint32_t UDPCS = 1u << 4;  ///< the L4 checksum was UDP's
-  static constexpr std::uint32_t L4CS = 1u << 5;   ///< L4 checksum looked at
-  static constexpr std::uint32_t IPCS = 1u << 6;   ///< IPv4 checksum looked at
-  static constexpr std::uint32_t HBO = 1u << 23;   ///< the header did not fit its buffer
-  static constexpr std::uint32_t TCPE = 1u << 30;  ///< L4 checksum wrong
-  static constexpr std::uint32_t IPE = 1u << 31;   ///< IPv4 checksum wrong
+  static constexpr std::uint32_t FLM = 1u << 2;              ///< Flow Director has a filter for it
+  static constexpr std::uint32_t VP = 1u << 3;               ///< a VLAN tag was stripped
+  static constexpr std::uint32_t UDPCS = 1u << 4;            ///< the L4 checksum was UDP's
+  static constexpr std::uint32_t L4CS = 1u << 5;             ///< L4 checksum looked at
+  static constexpr std::uint32_t IPCS = 1u << 6;             ///< IPv4 checksum looked at
+  static constexpr std::uint32_t FDIR_LENGTH = 1u << 20;     ///< that filter is far down in its bucket
+  static constexpr std::uint32_t FDIR_DROP = 1u << 21;       ///< and says drop
+  static constexpr std::uint32_t FDIR_COLLISION = 1u << 22;  ///< and was programmed twice
+  static constexpr std::uint32_t HBO = 1u << 23;             ///< the header did not fit its buffer
+  static constexpr std::uint32_t CE = 1u << 24;              ///< CRC error; this and the next four only with FCTRL.SBP
+  static constexpr std::uint32_t LE = 1u << 25;              ///< length error
+  static constexpr std::uint32_t PE = 1u << 27;              ///< illegal symbol or error byte
+  static constexpr std::uint32_t OSE = 1u << 28;             ///< oversize
+  static constexpr std::uint32_t USE = 1u << 29;             ///< undersize
+  static constexpr std::uint32_t TCPE = 1u << 30;            ///< L4 checksum wrong
+  static constexpr std::uint32_t IPE = 1u << 31;             ///< IPv4 checksum wrong
   static constexpr unsigned legacy_status_shift = 32;
   static constexpr unsigned legacy_errors_shift = 40;
   static constexpr unsigned errors_shift = 24;  ///< of dw2: to what a legacy descriptor has as errors

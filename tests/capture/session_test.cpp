@@ -53,7 +53,7 @@ void expect_ledger_tells_the_truth(Session& session) {
   const emulator::WireCounts wire = *session.interface().wire_counts();
   EXPECT_TRUE(ledger.balanced()) << ledger.to_string();
   EXPECT_EQ(ledger.on_wire, wire.frames);
-  EXPECT_EQ(ledger.rejected_by_mac, wire.oversize);
+  EXPECT_EQ(ledger.rejected_by_mac, wire.rejected());
   EXPECT_EQ(ledger.not_admitted, wire.not_admitted);
   EXPECT_EQ(ledger.missed, wire.missed);
   EXPECT_EQ(ledger.no_descriptor_total(), wire.no_descriptor);
@@ -125,6 +125,36 @@ TEST(Session, AccountsForEveryFrameThatTheCardDropped) {
   EXPECT_EQ(read.lost, ledger.no_descriptor_total()) << "every loss is told in the ring";
   EXPECT_TRUE(read.in_order);
   expect_ledger_tells_the_truth(session);
+}
+
+// What a card recovers from by itself, a capture gets over, and its ledger holds.
+TEST(Session, AccountsForEveryFrameUnderFaults) {
+  for (const std::string faults :
+       {"crc-errors=0.01", "bad-frames=0.2", "late-write-back=0.5", "reordered-write-back=1,late-write-back=0.2",
+        "starvation=0.2", "lost-interrupts=1", "link-flap=1ms",
+        "bad-frames=0.1,late-write-back=0.3,starvation=0.1,lost-interrupts=0.5,link-flap=2ms"}) {
+    for (const std::string rate : {"max", "4G"}) {
+      SCOPED_TRACE(faults + " at rate " + rate);
+      Session session({.interface = "emulator:mix?count=20000&rate=" + rate + "&fault=" + faults});
+      session.start();
+      const Read read = read_all(session);
+      const emulator::WireCounts wire = *session.interface().wire_counts();
+      EXPECT_EQ(wire.frames, 20'000u);
+      EXPECT_EQ(read.frames, wire.delivered);
+      EXPECT_TRUE(read.in_order);
+      EXPECT_FALSE(session.failure().has_value());
+      expect_ledger_tells_the_truth(session);
+    }
+  }
+}
+
+TEST(Session, EndsWithACardThatIsPulledOut) {
+  Session session({.interface = "emulator:mix?fault=remove-after=5000"});
+  session.start();
+  const Read read = read_all(session);
+  EXPECT_EQ(read.frames, 5000u) << "what came before is there";
+  ASSERT_TRUE(session.failure().has_value());
+  EXPECT_THAT(session.failure()->what(), testing::HasSubstr("the card is not there any more"));
 }
 
 TEST(Session, DrainsWhatWasReceivedAfterFinish) {

@@ -13,6 +13,7 @@ namespace ixcap::test {
 struct ListedFrame {
   std::vector<std::uint8_t> bytes;
   std::uint32_t wire_length;
+  std::uint8_t damage = 0;
 };
 
 /// A frame of `length` bytes to a unicast address, every byte derived from `tag`.
@@ -31,7 +32,7 @@ class ListTraffic final : public emulator::Traffic {
     if (position_ == frames_.size()) return nullptr;
     const ListedFrame& frame = frames_[position_++];
     zero_filled_ += frame.bytes.size() < frame.wire_length ? 1 : 0;
-    current_ = {frame.bytes.data(), static_cast<std::uint32_t>(frame.bytes.size()), frame.wire_length};
+    current_ = {frame.bytes.data(), static_cast<std::uint32_t>(frame.bytes.size()), frame.wire_length, frame.damage};
     return &current_;
   }
   const std::optional<Error>& failure() const noexcept override { return failure_; }

@@ -143,7 +143,7 @@ class Driver {
   }
 
   void act() {
-    switch (input_.take<std::uint8_t>() % 15) {
+    switch (input_.take<std::uint8_t>() % 16) {
       case 0:
         nic_.read(input_.take<std::uint32_t>());
         break;
@@ -193,7 +193,32 @@ class Driver {
       case 14:
         nic_.doorbell(ixgbe::TDT.offset(0)).ring(input_.take<std::uint8_t>() % 130);
         break;
+      case 15:
+        set_faults();
+        break;
     }
+  }
+
+  /// Some of the faults, now and then all that there are; or none again.
+  void set_faults() {
+    const auto chosen = input_.take<std::uint16_t>();
+    const auto share = [chosen](unsigned bit, double value) { return (chosen >> bit & 1) != 0 ? value : 0; };
+    emulator::FaultSpec spec;
+    spec.crc_errors = share(0, 0.25);
+    spec.fragments = share(1, 0.25);
+    spec.jabber = share(2, 0.25);
+    spec.dma_faults = share(3, 0.25);
+    spec.late_write_back = share(4, 0.75);
+    spec.reordered_write_back = share(5, 0.5);
+    spec.starvation = share(6, 0.25);
+    spec.lost_interrupts = share(7, 0.5);
+    spec.link_flap_ns = (chosen >> 8 & 1) != 0 ? 1 : 0;
+    spec.stuck_reset = (chosen >> 9 & 1) != 0;
+    spec.stuck_enable = (chosen >> 10 & 1) != 0;
+    spec.transmit_hang = (chosen >> 11 & 1) != 0;
+    spec.remove = (chosen >> 12 & 3) == 3;
+    spec.remove_after = (chosen >> 14) == 3 ? 10 : 0;
+    nic_.set_faults(spec);
   }
 
   /// The ring of queue 0 somewhere, of some length, with some size of buffers; whether or not it is running.
@@ -249,7 +274,7 @@ class Driver {
 
   void check_counts() const {
     const emulator::WireCounts wire = nic_.counts();
-    require(wire.frames == wire.oversize + wire.not_admitted + wire.discarded + wire.no_descriptor + wire.missed +
+    require(wire.frames == wire.rejected() + wire.not_admitted + wire.discarded + wire.no_descriptor + wire.missed +
                                wire.dma_faults + wire.delivered + wire.waiting);
   }
 

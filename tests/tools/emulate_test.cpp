@@ -2,9 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <filesystem>
 #include <thread>
+
+#include <ixcap/driver/pci/file_descriptor.hpp>
 
 #include "tests/process.hpp"
 #include "tests/tools/capture_files.hpp"
@@ -18,6 +25,28 @@ using testing::IsEmpty;
 /// Waits until a process has said `words`, or has ended.
 void wait_for_words(const Process& process, const std::string& words) {
   while (process.running() && process.err().find(words) == std::string::npos) std::this_thread::yield();
+}
+
+/// Sends lines to a control socket; answers what comes back, as many lines.
+std::string control(const std::string& path, const std::string& lines) {
+  const pci::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  // The file is there a moment before anybody listens.
+  while (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno != ECONNREFUSED) return "no socket";
+    std::this_thread::yield();
+  }
+  if (::send(socket.number(), lines.data(), lines.size(), MSG_NOSIGNAL) < 0) return "not sent";
+  std::string answers;
+  std::array<char, 4096> bytes;
+  while (std::ranges::count(answers, '\n') < std::ranges::count(lines, '\n')) {
+    const ssize_t count = ::recv(socket.number(), bytes.data(), bytes.size(), 0);
+    if (count <= 0) break;
+    answers.append(bytes.data(), static_cast<std::size_t>(count));
+  }
+  return answers;
 }
 
 Result capture_from(const std::string& socket, const std::string& output, const std::string& count) {
@@ -76,6 +105,62 @@ TEST(Emulate, LeavesACaptureWithWhatItHasWhenItEnds) {
   EXPECT_GT(read_capture(folder.file("out.pcapng")).frames.size(), 100u);
 }
 
+TEST(Emulate, MakesFaultsHappenFromTheStart) {
+  const TemporaryFolder folder;
+  Process server({IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", "mix?count=2000&seed=3",
+                  "--fault", "crc-errors=0.25,seed=9"});
+  wait_for_words(server, "is at vfio-user:");
+  const Result result = capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "1000");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("rejected by the MAC"));
+  EXPECT_THAT(result.err, HasSubstr("the sum is right"));
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait().status, 0);
+}
+
+TEST(Emulate, TakesCommandsWhileItServes) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("control");
+  Process server({IXCAP_COMMAND, "emulate", "--socket", folder.file("a.sock"), "--socket", folder.file("b.sock"),
+                  "--traffic", "mix", "--control", path});
+  while (server.running() && !std::filesystem::exists(path)) std::this_thread::yield();
+  EXPECT_EQ(control(path, "1 fault crc-errors=0.5\n1 fault runts=0.25\n0 fault seed=3\n"),
+            "ok crc-errors=0.5\nok crc-errors=0.5,runts=0.25\nok seed=3\n");
+  EXPECT_EQ(control(path, "fault link-flap=1s\n"),
+            "ok 0: link-flap=1s,seed=3; 1: crc-errors=0.5,runts=0.25,link-flap=1s\n");
+  EXPECT_EQ(control(path, "fault none\n"), "ok 0: none; 1: none\n");
+  EXPECT_EQ(control(path, "link down\r\n 0  link up\n1 module sr\nmodule copper\n"), "ok\nok\nok\nok\n");
+  EXPECT_THAT(control(path, "0 statistics\n"), HasSubstr("ok frames=0 bytes=0 rejected=0"));
+  EXPECT_THAT(control(path, "2 statistics\n"), HasSubstr("error: there is no NIC 2; the last is 1"));
+  EXPECT_THAT(control(path, "link sideways\n"), HasSubstr("error: link is up or down"));
+  EXPECT_THAT(control(path, "module qsfp\n"), HasSubstr("error: module is copper, sr, lr or none"));
+  EXPECT_THAT(control(path, "fault crc-errors=7\n"), HasSubstr("error: cannot use faults 'crc-errors=7'"));
+  EXPECT_THAT(control(path, "\n"), HasSubstr("error: there is no command ''"));
+  EXPECT_EQ(control(path, std::string(10'000, 'x') + "\n"), "") << "nobody writes such lines";
+  EXPECT_EQ(control(path, "fault none\n"), "ok 0: none; 1: none\n") << "and others go on";
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait().status, 0);
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(Emulate, ACaptureSaysThatItsCardWasPulledOut) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("control");
+  Process server(
+      {IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", "mix", "--control", path});
+  while (server.running() && !std::filesystem::exists(path)) std::this_thread::yield();
+  EXPECT_EQ(control(path, "link down\n"), "ok\n");
+  EXPECT_EQ(control(path, "link up\n"), "ok\n");
+  EXPECT_EQ(capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "500").status, 0);
+  EXPECT_EQ(control(path, "fault remove\n"), "ok remove=on\n");
+  const Result gone = capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "500");
+  EXPECT_EQ(gone.status, 1);
+  EXPECT_EQ(control(path, "fault none\n"), "ok none\n");
+  EXPECT_EQ(capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "500").status, 0) << "put back";
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait().status, 0);
+}
+
 TEST(Emulate, RefusesWhatItCannotServe) {
   const TemporaryFolder folder;
   EXPECT_THAT(run({IXCAP_COMMAND, "emulate"}).err, HasSubstr("--socket"));
@@ -93,6 +178,12 @@ TEST(Emulate, RefusesWhatItCannotServe) {
   const Result taps = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--tap", "a", "--tap", "b"});
   EXPECT_EQ(taps.status, 1);
   EXPECT_THAT(taps.err, HasSubstr("more TAP interfaces than NICs"));
+  const Result fault = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--fault", "crc=1"});
+  EXPECT_EQ(fault.status, 1);
+  EXPECT_THAT(fault.err, HasSubstr("there is no fault 'crc'"));
+  const Result control = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--control", folder.file("none/control")});
+  EXPECT_EQ(control.status, 1);
+  EXPECT_THAT(control.err, HasSubstr("none/control"));
   const Result name = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--tap", "../nic"});
   EXPECT_EQ(name.status, 1);
   EXPECT_THAT(name.err, HasSubstr("../nic"));

@@ -89,7 +89,8 @@ class ReceiveClassifierTest : public testing::Test {
   }
 
   RegisterFile registers_;
-  ReceiveClassifier classifier_{registers_};
+  FlowDirector flow_director_{registers_};
+  ReceiveClassifier classifier_{registers_, flow_director_};
 };
 
 TEST_F(ReceiveClassifierTest, IsIdleAfterResetAndNotOnceSomethingIsAskedFor) {

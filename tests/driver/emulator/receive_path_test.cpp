@@ -35,7 +35,7 @@ std::unique_ptr<Traffic> traffic(std::vector<ListedFrame> frames) {
 }
 
 void expect_balanced(const WireCounts& wire) {
-  EXPECT_EQ(wire.frames, wire.oversize + wire.not_admitted + wire.discarded + wire.no_descriptor + wire.missed +
+  EXPECT_EQ(wire.frames, wire.rejected() + wire.not_admitted + wire.discarded + wire.no_descriptor + wire.missed +
                              wire.dma_faults + wire.delivered + wire.waiting);
 }
 

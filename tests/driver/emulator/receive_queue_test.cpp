@@ -41,7 +41,7 @@ class ReceiveQueueTest : public testing::Test {
     wire_.coming.push_back(frame);
     EXPECT_EQ(nic_.step(1), 1u);
     const WireCounts wire = nic_.counts();
-    EXPECT_EQ(wire.frames, wire.oversize + wire.not_admitted + wire.discarded + wire.no_descriptor + wire.missed +
+    EXPECT_EQ(wire.frames, wire.rejected() + wire.not_admitted + wire.discarded + wire.no_descriptor + wire.missed +
                                wire.dma_faults + wire.delivered + wire.waiting);
   }
 

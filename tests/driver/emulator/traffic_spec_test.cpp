@@ -51,6 +51,15 @@ TEST(TrafficSpec, TakesEveryOption) {
   EXPECT_EQ(parse_traffic("mix?seed=18446744073709551615").seed, std::numeric_limits<std::uint64_t>::max());
 }
 
+TEST(TrafficSpec, TakesFaults) {
+  const TrafficSpec spec = parse_traffic("mix?fault=crc-errors=0.5,link-flap=1s&count=5");
+  EXPECT_EQ(spec.faults.to_string(), "crc-errors=0.5,link-flap=1s");
+  EXPECT_EQ(spec.count, 5u);
+  EXPECT_FALSE(parse_traffic("some.pcap?fault=none").faults.any());
+  EXPECT_THAT(refusal("mix?fault=crc-errors=5"), HasSubstr("cannot use faults 'crc-errors=5'"));
+  EXPECT_THAT(refusal("mix?fault="), HasSubstr("a fault is empty"));
+}
+
 TEST(TrafficSpec, OptionsStartAtTheLastQuestionMark) {
   EXPECT_EQ(parse_traffic("what?.pcap?loop=2").source, "what?.pcap");
   EXPECT_EQ(parse_traffic("what?.pcap?").source, "what?.pcap");
@@ -117,11 +126,11 @@ TEST(TrafficSpec, RefusalsSayWhatIsTaken) {
   EXPECT_EQ(
       refusal("mix?loop=2"),
       "cannot use traffic 'mix?loop=2': option 'loop' does not apply to mix; leave it out; mix takes rate, count, "
-      "seed, size, pad");
+      "seed, size, pad, fault");
   EXPECT_EQ(
       refusal("a.pcap?seed=2"),
       "cannot use traffic 'a.pcap?seed=2': option 'seed' does not apply to a capture file; leave it out; a capture "
-      "file takes rate, loop, count, pad");
+      "file takes rate, loop, count, pad, fault");
   EXPECT_THAT(refusal("a.pcap?size=64"), HasSubstr("does not apply to a capture file"));
   EXPECT_THAT(refusal("mix?rate=1G&rate=1G"), HasSubstr("option 'rate' is given twice"));
   EXPECT_THAT(refusal("?rate=1G"), HasSubstr("nothing stands before the '?'; name a capture file, or mix"));
