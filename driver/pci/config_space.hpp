@@ -15,6 +15,7 @@ inline constexpr std::uint32_t conventional_config_bytes = 256;  ///< what every
 inline constexpr std::uint32_t config_vendor = 0x00;
 inline constexpr std::uint32_t config_device = 0x02;
 inline constexpr std::uint32_t config_command = 0x04;
+inline constexpr std::uint32_t config_class = 0x08;  ///< with the revision in its low byte
 
 inline constexpr std::uint16_t command_memory = 1 << 1;
 inline constexpr std::uint16_t command_bus_master = 1 << 2;
