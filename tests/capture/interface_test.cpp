@@ -46,7 +46,7 @@ TEST(Interface, TakesTheAddressOfACardWithOrWithoutItsDomain) {
   EXPECT_THAT(refusal("0000:fe:1f.7"), HasSubstr("there is no PCI device"));
   EXPECT_THAT(refusal("fe:1f.7"), HasSubstr("there is no PCI device"));
   EXPECT_THAT([] { const Interface interface("FE:1F.7"); }, testing::ThrowsMessage<Error>(HasSubstr("0000:fe:1f.7")));
-  for (const char* name : {"fe:1f.8", "fe:1g.7", "fe-1f.7", "0000:fe:1f:7", "00000:fe:1f.7", ":fe:1f.7"}) {
+  for (const char* name : {"fe:1f.8", "fe:1g.7", "fe-1f.7", "0000:fe:1f:7", ":fe:1f.7"}) {
     EXPECT_THAT(refusal(name), HasSubstr("there is no such interface")) << name;
   }
 }
