@@ -1,5 +1,6 @@
 #include <linux/vfio.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 

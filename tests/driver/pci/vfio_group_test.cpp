@@ -27,7 +27,7 @@ class VfioGroupTest : public testing::Test {
     fs::create_directories(function_);
     fs::create_directories(paths_.dev + "/vfio");
     fs::create_directories(paths_.sysfs + "/kernel/iommu_groups/7");
-    fs::create_directory_symlink("../../../kernel/iommu_groups/7", function_ / "iommu_group");
+    fs::create_directory_symlink("../../../../kernel/iommu_groups/7", function_ / "iommu_group");
     fs::create_symlink("../../drivers/vfio-pci", function_ / "driver");
     write(function_ / "vendor", "0x8086\n");
     write(function_ / "device", "0x10fb\n");
