@@ -124,6 +124,7 @@ bool VfioDevice::read_config(std::uint32_t offset, Number& value) const noexcept
 void VfioDevice::set_command_bits(std::uint16_t bits, bool on) {
   std::uint16_t command = 0;
   const auto place = static_cast<off_t>(config_offset_ + config_command);
+  errno = EIO;  // what less than the whole means
   bool done = read_config(config_command, command);
   command = static_cast<std::uint16_t>(on ? command | bits : command & ~bits);
   done = done && ::pwrite(device_.number(), &command, sizeof command, place) == ssize_t{sizeof command};

@@ -38,21 +38,6 @@ std::string first_word(const fs::path& path) {
   return word;
 }
 
-/// What keeps a group from being used: its other functions that a driver of the kernel has. Bridges do not.
-std::string others_in_use(const fs::path& group, const std::string& address) {
-  std::vector<std::string> others;
-  std::error_code unreadable;
-  for (const fs::directory_entry& entry : fs::directory_iterator(group / "devices", unreadable)) {
-    const std::string name = entry.path().filename().string();
-    const std::string driver = name_behind(entry.path() / "driver");
-    const bool bridge = first_word(entry.path() / "class").starts_with("0x06");
-    if (name == address || bridge || driver.empty() || driver.starts_with("vfio-")) continue;
-    others.push_back(fmt::format("{} (driver {})", name, driver));
-  }
-  std::sort(others.begin(), others.end());
-  return fmt::format("{}", fmt::join(others, ", "));
-}
-
 Error refused(const std::string& address, std::string reason, std::string mend) {
   return {"cannot open interface", address, std::move(reason), std::move(mend)};
 }
@@ -75,6 +60,21 @@ Identity VfioGroup::identify(const std::string& address, const VfioPaths& paths)
   return {address, vendor, device, fmt::format("PCI device {:04x}:{:04x}", vendor, device)};
 }
 
+std::string VfioGroup::others_in_use(const std::string& address, const VfioPaths& paths) {
+  std::vector<std::string> others;
+  std::error_code unreadable;
+  const fs::path members = function_folder(address, paths) / "iommu_group/devices";
+  for (const fs::directory_entry& entry : fs::directory_iterator(members, unreadable)) {
+    const std::string name = entry.path().filename().string();
+    const std::string driver = name_behind(entry.path() / "driver");
+    const bool bridge = first_word(entry.path() / "class").starts_with("0x06");
+    if (name == address || bridge || driver.empty() || driver.starts_with("vfio-")) continue;
+    others.push_back(fmt::format("{} (driver {})", name, driver));
+  }
+  std::sort(others.begin(), others.end());
+  return fmt::format("{}", fmt::join(others, ", "));
+}
+
 VfioGroup::VfioGroup(const std::string& address, const VfioPaths& paths) : address_(address) {
   const fs::path function = function_folder(address, paths);
   const fs::path folder = function / "iommu_group";
@@ -93,7 +93,7 @@ VfioGroup::VfioGroup(const std::string& address, const VfioPaths& paths) : addre
                   "take it: sudo ixcap bind " + address);
   }
   open_container(paths.dev + "/vfio/vfio");
-  open_group(fmt::format("{}/vfio/{}", paths.dev, number_), folder.string());
+  open_group(fmt::format("{}/vfio/{}", paths.dev, number_), paths);
   attach();
 }
 
@@ -114,7 +114,7 @@ void VfioGroup::open_container(const std::string& path) {
   }
 }
 
-void VfioGroup::open_group(const std::string& path, const std::string& folder) {
+void VfioGroup::open_group(const std::string& path, const VfioPaths& paths) {
   group_ = FileDescriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!group_.valid()) {
     switch (errno) {
@@ -135,10 +135,10 @@ void VfioGroup::open_group(const std::string& path, const std::string& folder) {
     throw Error::from_errno("cannot use IOMMU group", number_, errno, "see what the kernel says: sudo dmesg");
   }
   if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0) {
-    throw refused(address_,
-                  fmt::format("the kernel uses other devices of its IOMMU group {}: {}", number_,
-                              others_in_use(folder, address_)),
-                  fmt::format("take all of the group: sudo ixcap bind {}", address_));
+    throw refused(
+        address_,
+        fmt::format("the kernel uses other devices of its IOMMU group {}: {}", number_, others_in_use(address_, paths)),
+        fmt::format("take all of the group: sudo ixcap bind {}", address_));
   }
 }
 

@@ -34,6 +34,10 @@ class VfioGroup {
   /// What sysfs tells of the function, without opening anything. Throws if there is none.
   static Identity identify(const std::string& address, const VfioPaths& paths = {});
 
+  /// The other functions of its IOMMU group that drivers of the kernel have ("0000:03:00.1 (driver ixgbe), ..."): what
+  /// keeps the group from being used. Bridges do not.
+  static std::string others_in_use(const std::string& address, const VfioPaths& paths = {});
+
   int container() const noexcept { return container_.number(); }
 
   /// The function itself, as the file that linux/vfio.h calls a device.
@@ -41,7 +45,7 @@ class VfioGroup {
 
  private:
   void open_container(const std::string& path);
-  void open_group(const std::string& path, const std::string& folder);
+  void open_group(const std::string& path, const VfioPaths& paths);
   void attach();
 
   std::string address_;

@@ -238,6 +238,9 @@ class ScatteringDevice final : public pci::Device {
   void write(std::uint32_t offset, std::uint32_t value) noexcept override { nic_.write(offset, value); }
   pci::Doorbell doorbell(std::uint32_t offset) override { return nic_.doorbell(offset); }
   void enable_bus_master(bool enable) override { nic_.enable_bus_master(enable); }
+  std::uint32_t interrupt_vectors() const noexcept override { return nic_.interrupt_vectors(); }
+  void enable_interrupts(std::span<const int> eventfds) override { nic_.enable_interrupts(eventfds); }
+  void disable_interrupts() noexcept override { nic_.disable_interrupts(); }
   std::uint64_t map_dma(const pci::Pages& pages) override {
     const std::uint64_t start = next_;
     next_ += pages.size() + (std::uint64_t{1} << 30);

@@ -59,6 +59,24 @@ TEST_F(VfioGroupTest, IdentifiesAFunctionWithoutOpeningIt) {
   EXPECT_THROW(VfioGroup::identify("0000:03:00.1", paths_), Error);
 }
 
+TEST_F(VfioGroupTest, NamesWhoKeepsTheGroupFromBeingUsed) {
+  const fs::path members = fs::path(paths_.sysfs) / "kernel/iommu_groups/7/devices";
+  const auto add = [&](const char* name, const char* driver, const char* class_code) {
+    fs::create_directories(members / name);
+    write(members / name / "class", class_code);
+    if (driver != nullptr) fs::create_symlink(fs::path("../../drivers") / driver, members / name / "driver");
+  };
+  EXPECT_EQ(VfioGroup::others_in_use(address, paths_), "");
+  add(address, "vfio-pci", "0x020000\n");
+  add("0000:03:00.3", nullptr, "0x020000\n");
+  add("0000:03:00.2", "vfio-pci", "0x020000\n");
+  add("0000:00:1c.0", "pcieport", "0x060400\n");
+  EXPECT_EQ(VfioGroup::others_in_use(address, paths_), "");
+  add("0000:04:00.0", "nvme", "0x010802\n");
+  add("0000:03:00.1", "ixgbe", "0x020000\n");
+  EXPECT_EQ(VfioGroup::others_in_use(address, paths_), "0000:03:00.1 (driver ixgbe), 0000:04:00.0 (driver nvme)");
+}
+
 TEST_F(VfioGroupTest, RefusesWhatIsNotThere) {
   EXPECT_THAT(refusal("0000:04:00.0"), AllOf(HasSubstr("no PCI device"), HasSubstr("ixcap devices")));
 }
