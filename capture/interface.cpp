@@ -8,26 +8,51 @@
 namespace ixcap::capture {
 namespace {
 
-constexpr const char* forms = "give emulator, emulator:FILE, emulator:mix or vfio-user:SOCKET (see 'ixcap devices')";
+constexpr const char* forms =
+    "give emulator, emulator:FILE, emulator:mix, vfio-user:SOCKET or a card's address (see 'ixcap devices')";
 
-/// "0000:03:00.0", or without the domain.
-bool looks_like_pci_address(std::string_view name) {
-  const auto hex_or_mark = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) || c == ':' || c == '.'; };
-  return name.size() >= 7 && name[name.size() - 2] == '.' && name.find(':') != std::string_view::npos &&
-         std::all_of(name.begin(), name.end(), hex_or_mark);
+/// "0000:03:00.0" for that and for "03:00.0"; empty if it is neither.
+std::string pci_address(std::string_view name) {
+  const std::string whole =
+      name.size() == std::string_view("03:00.0").size() ? "0000:" + std::string(name) : std::string(name);
+  constexpr std::string_view pattern = "hhhh:hh:hh.d";
+  if (whole.size() != pattern.size()) return "";
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const bool hex = std::isxdigit(static_cast<unsigned char>(whole[i])) != 0;
+    if (pattern[i] == 'h' ? !hex : pattern[i] == 'd' ? whole[i] < '0' || whole[i] > '7' : whole[i] != pattern[i])
+      return "";
+  }
+  std::string address = whole;
+  std::transform(address.begin(), address.end(), address.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return address;
+}
+
+bool is_82599(const pci::Identity& id) {
+  return id.vendor == ixgbe::intel_vendor_id &&
+         std::any_of(ixgbe::models.begin(), ixgbe::models.end(),
+                     [&id](const ixgbe::Model& model) { return model.device == id.device; });
 }
 
 /// The 82599 that is served at a socket.
 std::unique_ptr<pci::VfioUserDevice> connect(const std::string& socket) {
   auto device = std::make_unique<pci::VfioUserDevice>(socket);
-  const auto is_it = [&id = device->identity()](const ixgbe::Model& model) { return model.device == id.device; };
-  if (device->identity().vendor != ixgbe::intel_vendor_id ||
-      std::none_of(ixgbe::models.begin(), ixgbe::models.end(), is_it)) {
+  if (!is_82599(device->identity())) {
     throw Error("cannot capture from", device->identity().address,
                 "it is no 82599 but a " + device->identity().description,
                 "serve one: ixcap emulate --socket " + socket);
   }
   return device;
+}
+
+/// The 82599 at this address. Any other device is left alone: to open one would reset it.
+std::unique_ptr<pci::VfioDevice> open_card(const std::string& address) {
+  const pci::Identity id = pci::VfioGroup::identify(address);
+  if (!is_82599(id)) {
+    throw Error("cannot open interface", address, "it is no 82599 but a " + id.description,
+                "'ixcap devices' lists the cards");
+  }
+  return std::make_unique<pci::VfioDevice>(address);
 }
 
 }  // namespace
@@ -50,8 +75,11 @@ Interface::Interface(std::string_view name) : name_(name) {
     device_ = std::move(device);
     return;
   }
-  if (looks_like_pci_address(name)) {
-    throw Error("cannot open interface", name_, "this version of ixcap drives the software NIC only", forms);
+  if (const std::string address = pci_address(name); !address.empty()) {
+    auto device = open_card(address);
+    card_ = device.get();
+    device_ = std::move(device);
+    return;
   }
   throw Error("cannot open interface", name_, "there is no such interface", forms);
 }
@@ -60,11 +88,18 @@ std::optional<Error> Interface::failure() const {
   if (served_ != nullptr && served_->gone()) {
     return Error("lost the interface", name_, "its server is gone", "start the server again, and capture anew");
   }
-  if (nic_ == nullptr) return std::nullopt;
-  if (nic_->removed()) {
+  if (nic_ != nullptr && nic_->removed()) {
     return Error("lost the interface", name_, "the card is not there any more", "put it back, and capture anew");
   }
-  return nic_->traffic_failure();
+  if (card_ != nullptr && card_->gone()) {
+    return Error("lost the interface", name_, "the card no longer answers: it was pulled, or lost its power or its bus",
+                 "see what the kernel says (sudo dmesg); when 'ixcap devices' shows it again, capture anew");
+  }
+  if (card_ != nullptr && card_->wanted_back()) {
+    return Error("lost the interface", name_, "the kernel wants the card back",
+                 "when it is with vfio-pci again (sudo ixcap bind " + card_->identity().address + "), capture anew");
+  }
+  return nic_ == nullptr ? std::nullopt : nic_->traffic_failure();
 }
 
 }  // namespace ixcap::capture

@@ -4,7 +4,7 @@
 ///
 ///     emulator             the software 82599 in this process, with the built-in traffic mix
 ///     emulator:TRAFFIC     the same with other traffic (driver/emulator/traffic.hpp)
-///     0000:03:00.0         a card through VFIO
+///     0000:03:00.0         a card through VFIO; 03:00.0 is the same
 ///     vfio-user:SOCKET     a software 82599 in another process
 ///
 /// Errors: ixcap::Error with the forms that are taken.
@@ -17,6 +17,7 @@
 #include <ixcap/driver/emulator/nic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/pci/device.hpp>
+#include <ixcap/driver/pci/vfio_device.hpp>
 #include <ixcap/driver/pci/vfio_user_device.hpp>
 
 namespace ixcap::capture {
@@ -29,9 +30,12 @@ class Interface {
   const std::string& name() const noexcept { return name_; }
   pci::Device& device() noexcept { return *device_; }
 
-  /// Whether no further frame can come: a replayed file is over, or the server of a device is gone. A card never ends.
+  /// Whether no further frame can come: a replayed file is over, the server of a device is gone, a card was pulled or
+  /// is wanted back by the kernel.
   bool ended() const noexcept {
-    return (nic_ != nullptr && (nic_->traffic_ended() || nic_->removed())) || (served_ != nullptr && served_->gone());
+    return (nic_ != nullptr && (nic_->traffic_ended() || nic_->removed())) ||
+           (served_ != nullptr && served_->gone()) ||
+           (card_ != nullptr && (card_->gone() || card_->wanted_back()));
   }
 
   /// Why it ended early, if it did.
@@ -47,6 +51,7 @@ class Interface {
   std::unique_ptr<pci::Device> device_;
   const emulator::Nic* nic_ = nullptr;           ///< device_, if it is a software NIC in this process
   const pci::VfioUserDevice* served_ = nullptr;  ///< device_, if another process serves it
+  const pci::VfioDevice* card_ = nullptr;        ///< device_, if it is a card
 };
 
 }  // namespace ixcap::capture

@@ -98,7 +98,9 @@ void Session::update_statistics() {
 
 std::optional<Error> Session::failure() const {
   const std::scoped_lock lock(mutex_);
-  return failure_.has_value() ? failure_ : interface_.failure();
+  // When the interface is lost, all else fails with it.
+  std::optional<Error> lost = interface_.failure();
+  return lost.has_value() ? lost : failure_;
 }
 
 SessionStatistics Session::statistics() const {

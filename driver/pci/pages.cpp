@@ -13,6 +13,8 @@
 namespace ixcap::pci {
 namespace {
 
+constexpr std::size_t most_bytes = std::size_t{1} << 46;  // as much as a process has addresses for
+
 constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
   return (bytes + unit - 1) / unit * unit;
 }
@@ -32,7 +34,9 @@ Error refused(std::size_t bytes, int error_number) {
 }  // namespace
 
 Pages::Pages(std::size_t bytes) {
-  if (!map_huge(round_up(bytes, huge_page_bytes))) map_ordinary(round_up(bytes, ordinary_page_bytes));
+  if (bytes > most_bytes) throw refused(bytes, ENOMEM);
+  if (bytes >= giant_page_bytes / 2 && map_huge(bytes, giant_page_bytes)) return;
+  if (!map_huge(bytes, huge_page_bytes)) map_ordinary(round_up(bytes, ordinary_page_bytes));
 }
 
 Pages::~Pages() {
@@ -44,20 +48,20 @@ Pages::Pages(Pages&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(other.size_),
       page_bytes_(other.page_bytes_),
-      locked_(other.locked_),
       memfd_(std::exchange(other.memfd_, -1)) {}
 
-bool Pages::map_huge(std::size_t bytes) noexcept {
-  const int memfd = memfd_create("ixcap-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
+bool Pages::map_huge(std::size_t wanted_bytes, std::size_t page_bytes) noexcept {
+  const unsigned size_flag = page_bytes == giant_page_bytes ? MFD_HUGE_1GB : MFD_HUGE_2MB;
+  const int memfd = memfd_create("ixcap-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | size_flag);
   if (memfd < 0) return false;
+  const std::size_t bytes = round_up(wanted_bytes, page_bytes);
   if (set_size(memfd, bytes)) {
     // MAP_POPULATE takes the huge pages now: a pool that is too small must show here, not as SIGBUS at first touch.
     void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memfd, 0);
     if (address != MAP_FAILED) {
       data_ = static_cast<std::uint8_t*>(address);
       size_ = bytes;
-      page_bytes_ = huge_page_bytes;
-      locked_ = true;  // hugetlbfs pages are never swapped
+      page_bytes_ = page_bytes;
       memfd_ = memfd;
       return true;
     }
@@ -81,7 +85,6 @@ void Pages::map_ordinary(std::size_t bytes) {
   data_ = static_cast<std::uint8_t*>(address);
   size_ = bytes;
   page_bytes_ = ordinary_page_bytes;
-  locked_ = mlock(address, bytes) == 0;
   memfd_ = memfd;
 }
 

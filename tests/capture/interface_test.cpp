@@ -41,9 +41,14 @@ TEST(Interface, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(refusal(""), HasSubstr("there is no such interface"));
 }
 
-TEST(Interface, SaysWhichDevicesItCannotDrive) {
-  EXPECT_THAT(refusal("0000:03:00.0"), HasSubstr("software NIC only"));
-  EXPECT_THAT(refusal("03:00.1"), HasSubstr("software NIC only"));
+TEST(Interface, TakesTheAddressOfACardWithOrWithoutItsDomain) {
+  // No machine has so many buses in use.
+  EXPECT_THAT(refusal("0000:fe:1f.7"), HasSubstr("there is no PCI device"));
+  EXPECT_THAT(refusal("fe:1f.7"), HasSubstr("there is no PCI device"));
+  EXPECT_THAT([] { const Interface interface("FE:1F.7"); }, testing::ThrowsMessage<Error>(HasSubstr("0000:fe:1f.7")));
+  for (const char* name : {"fe:1f.8", "fe:1g.7", "fe-1f.7", "0000:fe:1f:7", ":fe:1f.7"}) {
+    EXPECT_THAT(refusal(name), HasSubstr("there is no such interface")) << name;
+  }
 }
 
 TEST(Interface, OpensWhatAnotherProcessServes) {
