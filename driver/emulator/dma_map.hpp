@@ -2,9 +2,9 @@
 
 /// What the software NIC may touch of its host's memory: the ranges that were mapped for DMA, by I/O address.
 ///
-/// Everything the NIC reads or writes in memory goes through translate(), so an address that nobody mapped is a counted
-/// fault and never an access. Ranges are ordered, and hundreds of thousands of them are fine: a host with an IOMMU maps
-/// page by page.
+/// Everything the NIC reads or writes in memory goes through here, so an address that nobody mapped is a counted fault
+/// and never an access. A host with an IOMMU of its own maps page by page, hundreds of thousands of them: ranges side
+/// by side whose memory is side by side, too, become one, and what is left in pieces is reached piece by piece.
 ///
 /// Threads: one at a time.
 
@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <span>
 
 namespace ixcap::emulator {
 
@@ -31,11 +32,12 @@ class DmaMap {
   /// Ends a mapping made by map(). An address that is not one is ignored.
   void unmap(std::uint64_t io_address) noexcept;
 
-  /// Ends a mapping of exactly this place and size; false if there is none.
+  /// Ends what is mapped here, which was one add() or a part of one. False, and nothing changed, if it is not all
+  /// mapped. (If there is no memory left to remember what lies behind it in the same range, that ends, too.)
   bool remove(std::uint64_t io_address, std::uint64_t bytes) noexcept;
 
   /// The memory behind [io_address, io_address + bytes), or nullptr when not all of it is mapped in one piece: one
-  /// range, or neighbours whose memory continues (a host behind an IOMMU maps a buffer page by page).
+  /// range, or neighbours whose memory continues.
   std::uint8_t* translate(std::uint64_t io_address, std::size_t bytes,
                           DmaAccess access = DmaAccess::read_write) const noexcept {
     const Range* range = last_;
@@ -44,6 +46,19 @@ class DmaMap {
     }
     return range->allows(access) ? range->at(io_address) : nullptr;
   }
+
+  /// Copies from memory that may lie in pieces. False if not all of it is mapped; then some of it was copied.
+  bool read(std::uint64_t io_address, std::span<std::uint8_t> bytes) const noexcept;
+
+  /// Copies `bytes`, and zeros up to `length`, to memory that may lie in pieces. False if not all of it is mapped; then
+  /// some of it was written.
+  bool write(std::uint64_t io_address, std::span<const std::uint8_t> bytes, std::size_t length) const noexcept;
+
+  /// Changes with everything that is mapped or unmapped: what was translated before may be wrong now.
+  std::uint64_t generation() const noexcept { return generation_; }
+
+  /// Ranges that are kept apart because their memory is.
+  std::size_t range_count() const noexcept { return ranges_.size(); }
 
  private:
   struct Range {
@@ -61,6 +76,10 @@ class DmaMap {
       return (allowed & wanted) == wanted;
     }
     std::uint8_t* at(std::uint64_t address) const noexcept { return memory + (address - io_address); }
+    /// Whether `next` goes on where this ends, in both address spaces.
+    bool continues_in(const Range& next) const noexcept {
+      return next.io_address - io_address == bytes && memory != nullptr && next.memory == memory + bytes;
+    }
   };
 
   /// Ranges that answered lately, by the page of the address: buffers that lie in ranges of their own are found again
@@ -74,7 +93,11 @@ class DmaMap {
 
   const Range* search(std::uint64_t io_address, std::size_t bytes) const noexcept;
   const Range* join(Ranges::const_iterator range, std::uint64_t io_address, std::size_t bytes) const noexcept;
-  void forget(const Range& range) noexcept;
+  std::span<std::uint8_t> piece(std::uint64_t io_address, std::size_t bytes, DmaAccess access) const noexcept;
+  void insert(Ranges::iterator next, const Range& range);
+  void cut(Ranges::iterator range, std::uint64_t io_address, std::uint64_t bytes) noexcept;
+  void erase(Ranges::iterator range) noexcept;
+  void forget(std::uint64_t io_address, std::uint64_t bytes) noexcept;
 
   Ranges ranges_;                         ///< by I/O address; nodes stay where they are
   mutable Range joined_;                  ///< the last answer of join(); nothing keeps it
@@ -85,6 +108,7 @@ class DmaMap {
     return all;
   }();
   std::uint64_t next_io_address_ = std::uint64_t{1} << 32;
+  std::uint64_t generation_ = 0;
 };
 
 }  // namespace ixcap::emulator

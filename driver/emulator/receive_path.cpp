@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include <ixcap/driver/emulator/checksum.hpp>
 #include <ixcap/driver/emulator/receive_path.hpp>
@@ -235,7 +236,7 @@ bool ReceivePath::is_own_address(const std::uint8_t* address) const noexcept {
 }
 
 void ReceivePath::deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept {
-  if (queue.ring == nullptr || !write_frame(queue, frame)) {
+  if (!write_frame(queue, frame)) {
     ++counts_.dma_faults;
     return;
   }
@@ -248,7 +249,7 @@ void ReceivePath::deliver_classified(ReceiveQueue& queue, const WireFrame& frame
                                      const ReceiveVerdict& verdict) noexcept {
   const WireFrame stored = as_stored(queue, frame, verdict);
   const ReceiveQueue::Split split = queue.split_for(stored.wire_length, verdict);
-  if (queue.ring == nullptr || !queue.write_frame(stored, verdict, split, dma_)) {
+  if (!queue.write_frame(stored, verdict, split, dma_)) {
     ++counts_.dma_faults;
     return;
   }
@@ -293,8 +294,8 @@ WireFrame ReceivePath::as_stored(const ReceiveQueue& queue, const WireFrame& fra
   return {stored_.data(), length, length};
 }
 
-/// Copies the frame into the buffers of the descriptors at the head, and leaves them to write_back(). If one of the
-/// buffers is not mapped, the head stays.
+/// Copies the frame into the buffers of the descriptors at the head, and leaves them to write_back(). If one of them is
+/// not mapped, the head stays.
 bool ReceivePath::write_frame(ReceiveQueue& queue, const WireFrame& frame) noexcept {
   if (queue.filled.size() + queue.descriptors_for(frame.wire_length) > ReceiveQueue::most_filled) queue.write_back();
   const std::size_t filled_before = queue.filled.size();
@@ -302,16 +303,22 @@ bool ReceivePath::write_frame(ReceiveQueue& queue, const WireFrame& frame) noexc
   std::uint32_t done = 0;
   do {
     const std::uint32_t length = std::min(frame.wire_length - done, queue.buffer_bytes);
-    std::uint8_t* const buffer = dma_.translate(queue.ring[slot].address, length, DmaAccess::write);
-    if (buffer == nullptr) {
-      queue.filled.resize(filled_before);
-      return false;
-    }
     const std::uint32_t present = done < frame.captured_length ? std::min(length, frame.captured_length - done) : 0;
-    if (present != 0) [[likely]]
-      std::memcpy(buffer, frame.bytes + done, present);
-    if (present < length) [[unlikely]]
-      std::memset(buffer + present, 0, length - present);
+    const ReceiveDescriptor* const descriptor = queue.ring.at(slot);
+    std::uint8_t* const buffer =
+        descriptor != nullptr ? dma_.translate(descriptor->address, length, DmaAccess::write) : nullptr;
+    if (buffer == nullptr) [[unlikely]] {
+      const std::span<const std::uint8_t> bytes(frame.bytes + (present != 0 ? done : 0), present);
+      if (descriptor == nullptr || !dma_.write(descriptor->address, bytes, length)) {
+        queue.filled.resize(filled_before);
+        return false;
+      }
+    } else {
+      if (present != 0) [[likely]]
+        std::memcpy(buffer, frame.bytes + done, present);
+      if (present < length) [[unlikely]]
+        std::memset(buffer + present, 0, length - present);
+    }
     done += length;
     queue.filled.push_back({0, ReceiveStatus::of(length, done == frame.wire_length)});
     slot = queue.after(slot);
@@ -325,9 +332,10 @@ bool ReceivePath::write_frame(ReceiveQueue& queue, const WireFrame& frame) noexc
 void ReceivePath::prefetch(const ReceiveQueue& queue, std::uint32_t slot) const noexcept {
   const std::uint32_t descriptor = slot + descriptors_ahead;
   const std::uint32_t ahead = queue.tail >= slot ? queue.tail - slot : queue.tail + queue.size - slot;
-  if (descriptor >= queue.size || ahead <= descriptors_ahead) return;
-  prefetch_for_writing(&queue.ring[descriptor]);
-  const std::uint8_t* const buffer = dma_.translate(queue.ring[slot + buffers_ahead].address, 1, DmaAccess::write);
+  const ReceiveDescriptor* const ring = queue.ring.whole();
+  if (ring == nullptr || descriptor >= queue.size || ahead <= descriptors_ahead) return;
+  prefetch_for_writing(&ring[descriptor]);
+  const std::uint8_t* const buffer = dma_.translate(ring[slot + buffers_ahead].address, 1, DmaAccess::write);
   if (buffer != nullptr) prefetch_for_writing(buffer);
 }
 

@@ -12,7 +12,8 @@
 /// (ReceiveClassifier). Which of the two is decided when registers change, not for each frame.
 ///
 /// Every frame that receive() is given ends in exactly one of these, and in the statistics registers; or, when the ring
-/// or a buffer was not mapped for DMA, in WireCounts::dma_faults, which no register tells of.
+/// or a buffer was not mapped for DMA, in WireCounts::dma_faults, which no register tells of. A queue stands still at a
+/// descriptor or buffer that is not mapped, with a fault for each frame, and goes on there once it is.
 ///
 /// Threads: one at a time (the Nic's lock).
 
@@ -111,7 +112,7 @@ class ReceivePath {
   /// Whether `wanted` descriptors are free; a queue without a ring takes every frame as a fault.
   bool has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept {
     ReceiveQueue& queue = queues_[index];
-    return queue.ring == nullptr || queue.free_descriptors(registers_, index, wanted) >= wanted;
+    return !queue.ring.mapped() || queue.free_descriptors(registers_, index, wanted) >= wanted;
   }
   void receive_classified(const WireFrame& frame);
   void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include <ixcap/driver/emulator/receive_queue.hpp>
@@ -11,18 +10,13 @@ namespace ixcap::emulator {
 using ixgbe::ReceiveDescriptor;
 using ixgbe::ReceiveStatus;
 
-namespace {
-
-constexpr std::uint32_t ring_alignment = 128;
-
-}  // namespace
-
 void ReceiveQueue::start() {
   enabled = true;
   head = 0;
   tail = 0;
   write_back_from = 0;
   filled.reserve(most_filled);
+  ring.reserve();
 }
 
 void ReceiveQueue::refresh(const RegisterFile& registers, const DmaMap& dma, std::uint32_t index) noexcept {
@@ -56,11 +50,7 @@ void ReceiveQueue::refresh(const RegisterFile& registers, const DmaMap& dma, std
       known = false;
   }
   size = length / std::uint32_t{sizeof(ReceiveDescriptor)};
-  const bool sound =
-      base % ring_alignment == 0 && length % ring_alignment == 0 && length != 0 && buffer_kib != 0 && known;
-  std::uint8_t* const memory = sound ? dma.translate(base, length) : nullptr;
-  const bool aligned = std::bit_cast<std::uintptr_t>(memory) % alignof(ReceiveDescriptor) == 0;
-  ring = aligned ? reinterpret_cast<ReceiveDescriptor*>(memory) : nullptr;
+  ring.refresh(dma, base, buffer_kib != 0 && known ? length : 0);
   head = head < size ? head : 0;
   tail = tail < size ? tail : 0;
   if (filled.empty()) write_back_from = head;  // follows it out of a ring that became shorter
@@ -88,22 +78,19 @@ bool ReceiveQueue::write_frame(const WireFrame& frame, const ReceiveVerdict& ver
   std::uint32_t done = 0;
   bool first = true;
   do {
-    const ReceiveDescriptor& descriptor = ring[slot];
-    if (first && split.in_header_buffer != 0) {
-      std::uint8_t* const header = dma.translate(descriptor.status, split.in_header_buffer, DmaAccess::write);
-      if (header == nullptr) return false;
-      std::memcpy(header, frame.bytes, split.in_header_buffer);
+    const ReceiveDescriptor* const descriptor = ring.at(slot);
+    bool written = descriptor != nullptr;
+    if (written && first && split.in_header_buffer != 0) {
       done = split.in_header_buffer;
+      written = dma.write(descriptor->status, {frame.bytes, done}, done);
     }
     const std::uint32_t length = std::min(frame.wire_length - done, buffer_bytes);
-    std::uint8_t* const buffer = length != 0 ? dma.translate(descriptor.address, length, DmaAccess::write) : nullptr;
-    if (buffer == nullptr && length != 0) {
+    if (!written || !dma.write(descriptor->address, {frame.bytes + done, length}, length)) {
       filled.resize(filled_before);
       return false;
     }
-    if (length != 0) std::memcpy(buffer, frame.bytes + done, length);
     done += length;
-    filled.push_back(describe(descriptor, length, done == frame.wire_length, verdict, first ? split : Split{}));
+    filled.push_back(describe(*descriptor, length, done == frame.wire_length, verdict, first ? split : Split{}));
     first = false;
     slot = after(slot);
   } while (done < frame.wire_length);
@@ -136,8 +123,11 @@ ReceiveQueue::Filled ReceiveQueue::describe(const ReceiveDescriptor& descriptor,
 
 void ReceiveQueue::write_back() noexcept {
   std::uint32_t slot = write_back_from;
+  ReceiveDescriptor* const whole = ring.whole();
   for (const Filled& one : filled) {
-    ring[slot].write_back(one.first_half, one.second_half);
+    ReceiveDescriptor* const descriptor = whole != nullptr ? whole + slot : ring.at(slot);
+    if (descriptor != nullptr) [[likely]]
+      descriptor->write_back(one.first_half, one.second_half);
     slot = after(slot);
   }
   write_back_from = slot;

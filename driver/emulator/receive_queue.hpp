@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <ixcap/driver/emulator/descriptor_ring.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/receive_classifier.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
@@ -39,8 +40,8 @@ struct ReceiveQueue {
   };
 
   bool enabled = false;
-  ixgbe::ReceiveDescriptor* ring = nullptr;  ///< nullptr while not (or no longer) mapped
-  std::uint32_t size = 0;                    ///< descriptors
+  DescriptorRing<ixgbe::ReceiveDescriptor> ring;
+  std::uint32_t size = 0;  ///< descriptors
   std::uint32_t head = 0;
   std::uint32_t tail = 0;
   std::uint32_t buffer_bytes = 0;
@@ -80,7 +81,8 @@ struct ReceiveQueue {
   Split split_for(std::uint32_t length, const ReceiveVerdict& verdict) const noexcept;
 
   /// Copies the frame, which is all there, into the buffers of the descriptors at the head and leaves these to
-  /// write_back(). False, and the head stays, if one of the buffers is not mapped.
+  /// write_back(). False, and the head stays, if one of the descriptors or buffers is not mapped: once it is, the queue
+  /// goes on where it stopped, and its driver sees no gap.
   bool write_frame(const WireFrame& frame, const ReceiveVerdict& verdict, const Split& split,
                    const DmaMap& dma) noexcept;
 

@@ -19,7 +19,6 @@ namespace {
 constexpr std::uint32_t fcs_bytes = 4;
 constexpr std::uint32_t addresses_bytes = 12;
 constexpr std::uint32_t shortest_padded = 60;  // without FCS: HLREG0.TXPADEN
-constexpr std::uint32_t ring_alignment = 128;
 
 }  // namespace
 
@@ -48,6 +47,7 @@ void TransmitPath::set_queue_enabled(std::uint32_t index, bool enabled) noexcept
   queue.head = registers_.get(ixgbe::TDH, index);
   queue.unfinished_tail = no_tail;
   queue.contexts = {};
+  queue.ring.reserve();
 }
 
 std::size_t TransmitPath::run(Wire* wire) noexcept {
@@ -60,7 +60,8 @@ std::size_t TransmitPath::run(Wire* wire) noexcept {
 std::size_t TransmitPath::run_queue(std::uint32_t index, Wire* wire) noexcept {
   Queue& queue = queues_[index];
   const std::uint32_t tail = registers_.load_doorbell(ixgbe::TDT, index);
-  if (tail == queue.head || tail == queue.unfinished_tail) return 0;
+  const bool waits = tail == queue.unfinished_tail && queue.unfinished_generation == dma_.generation();
+  if (tail == queue.head || waits) return 0;
   if (!refresh_queue(index)) {
     ++counts_.packets;
     ++counts_.dma_faults;
@@ -74,8 +75,10 @@ std::size_t TransmitPath::run_queue(std::uint32_t index, Wire* wire) noexcept {
   std::size_t packets = 0;
   while (queue.head != tail && packets < most_packets) {
     const Packet packet = gather(queue, tail);
-    if (!packet.complete && packet.descriptors + 1 < queue.size) {
+    if (packet.unreachable || (!packet.complete && packet.descriptors + 1 < queue.size)) {
+      counts_.descriptor_faults += packet.unreachable ? 1 : 0;
       queue.unfinished_tail = tail;
+      queue.unfinished_generation = dma_.generation();
       break;
     }
     if (packet.has_data) {
@@ -98,12 +101,9 @@ bool TransmitPath::refresh_queue(std::uint32_t index) noexcept {
       std::uint64_t{registers_.get(ixgbe::TDBAH, index)} << 32 | registers_.get(ixgbe::TDBAL, index);
   const std::uint32_t bytes = registers_.get(ixgbe::TDLEN, index);
   queue.size = bytes / std::uint32_t{sizeof(TransmitDescriptor)};
-  const bool sound = base % ring_alignment == 0 && bytes % ring_alignment == 0 && bytes != 0;
-  std::uint8_t* const memory = sound ? dma_.translate(base, bytes) : nullptr;
-  const bool aligned = std::bit_cast<std::uintptr_t>(memory) % alignof(TransmitDescriptor) == 0;
-  queue.ring = aligned ? reinterpret_cast<TransmitDescriptor*>(memory) : nullptr;
+  queue.ring.refresh(dma_, base, bytes);
   queue.head = queue.head < queue.size ? queue.head : 0;
-  return queue.ring != nullptr;
+  return queue.ring.mapped();
 }
 
 /// Reads descriptors from the head to the end of the packet there, or to the tail. Context descriptors on the way take
@@ -111,7 +111,10 @@ bool TransmitPath::refresh_queue(std::uint32_t index) noexcept {
 TransmitPath::Packet TransmitPath::gather(Queue& queue, std::uint32_t tail) noexcept {
   Packet packet;
   for (std::uint32_t slot = queue.head; slot != tail; slot = slot + 1 == queue.size ? 0 : slot + 1) {
-    const TransmitDescriptor descriptor = queue.ring[slot].load();
+    const TransmitDescriptor* const place = queue.ring.at(slot);
+    packet.unreachable = place == nullptr;
+    if (packet.unreachable) return packet;
+    const TransmitDescriptor descriptor = place->load();
     ++packet.descriptors;
     const bool legacy = (descriptor.command & TransmitDescriptor::DEXT) == 0;
     if (!legacy && (descriptor.command & TransmitDescriptor::DTYP_mask) == TransmitDescriptor::DTYP_context) {
@@ -140,12 +143,10 @@ void TransmitPath::gather_data(Packet& packet, const TransmitDescriptor& descrip
     packet.too_long = true;
     return;
   }
-  const std::uint8_t* const buffer = dma_.translate(descriptor.address, length, DmaAccess::read);
-  if (buffer == nullptr) {
+  if (!dma_.read(descriptor.address, {packet_.data() + vlan_tag_bytes + packet.length, length})) {
     packet.fault = true;
     return;
   }
-  std::memcpy(packet_.data() + vlan_tag_bytes + packet.length, buffer, length);
   packet.length += length;
 }
 
@@ -247,12 +248,13 @@ bool TransmitPath::report(const Queue& queue, std::uint32_t index, std::uint32_t
   const bool head_write_back = (write_back & ixgbe::TDWBAL_HEAD_WB_EN) != 0;
   bool asked = false;
   for (std::uint32_t slot = from; count > 0; --count, slot = slot + 1 == queue.size ? 0 : slot + 1) {
-    TransmitDescriptor& descriptor = queue.ring[slot];
-    const TransmitDescriptor copy = descriptor.load();
+    TransmitDescriptor* const descriptor = queue.ring.at(slot);
+    if (descriptor == nullptr) continue;
+    const TransmitDescriptor copy = descriptor->load();
     if ((copy.command & TransmitDescriptor::RS) == 0) continue;
     asked = true;
     const bool legacy = (copy.command & TransmitDescriptor::DEXT) == 0;
-    if (!head_write_back) descriptor.report_done(legacy ? copy.status : 0);
+    if (!head_write_back) descriptor->report_done(legacy ? copy.status : 0);
   }
   if (asked && head_write_back) {
     const std::uint64_t address =

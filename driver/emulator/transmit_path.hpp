@@ -7,7 +7,8 @@
 ///     then, for each descriptor with RS: DD, or the head written back (TDWBAL.HEAD_WB_EN)
 ///
 /// A packet is taken when all of it is there, up to its EOP. What a card would choke on is not sent but counted, and
-/// its descriptors are given back like all others: a driver that waits for them goes on.
+/// its descriptors are given back like all others: a driver that waits for them goes on. Where a descriptor is not
+/// mapped, while others of its ring are, the queue waits until it is.
 ///
 /// Threads: one at a time (the Nic's lock).
 
@@ -17,6 +18,7 @@
 #include <span>
 #include <vector>
 
+#include <ixcap/driver/emulator/descriptor_ring.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
@@ -37,6 +39,7 @@ struct TransmitCounts {
   std::uint64_t frames = 0;      ///< on the wire
   std::uint64_t bytes = 0;       ///< of these frames, without FCS
 
+  std::uint64_t descriptor_faults = 0;  ///< times that a queue met a descriptor that was not mapped, and waited
   std::uint64_t write_back_faults = 0;  ///< heads that could not be written back: TDWBA was not mapped for DMA
 };
 
@@ -76,10 +79,11 @@ class TransmitPath {
 
   struct Queue {
     bool enabled = false;
-    ixgbe::TransmitDescriptor* ring = nullptr;
+    DescriptorRing<ixgbe::TransmitDescriptor> ring;
     std::uint32_t size = 0;  ///< descriptors
     std::uint32_t head = 0;
-    std::uint32_t unfinished_tail = no_tail;    ///< up to this tail the packet at the head has no EOP
+    std::uint32_t unfinished_tail = no_tail;    ///< up to this tail the packet at the head is not all there
+    std::uint64_t unfinished_generation = 0;    ///< of the DMA map then
     std::array<TransmitContext, 2> contexts{};  ///< as of the head
     std::uint64_t packets = 0;                  ///< since flush_statistics(), like the next
     std::uint64_t bytes = 0;
@@ -94,6 +98,7 @@ class TransmitPath {
     std::uint32_t last_status = 0;  ///< of the last
     bool has_data = false;
     bool complete = false;
+    bool unreachable = false;  ///< one of its descriptors is not mapped
     bool fault = false;
     bool too_long = false;
   };
