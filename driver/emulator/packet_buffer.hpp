@@ -14,17 +14,19 @@ class PacketBuffer {
   bool empty() const noexcept { return frames_.empty(); }
 
   /// Keeps a copy of `bytes`, zero-filled to `length`. False if `capacity` bytes would be exceeded.
-  bool push(std::span<const std::uint8_t> bytes, std::uint32_t length, std::uint32_t capacity) {
+  /// `stamped`: its time is in the latch.
+  bool push(std::span<const std::uint8_t> bytes, std::uint32_t length, std::uint32_t capacity, bool stamped = false) {
     if (used_ + length > capacity) return false;
-    std::vector<std::uint8_t>& frame = frames_.emplace_back(bytes.begin(), bytes.end());
-    frame.resize(length);
+    Waiting& waiting = frames_.emplace_back(Waiting{{bytes.begin(), bytes.end()}, stamped});
+    waiting.bytes.resize(length);
     used_ += length;
     return true;
   }
 
-  std::span<const std::uint8_t> front() const noexcept { return frames_.front(); }
+  std::span<const std::uint8_t> front() const noexcept { return frames_.front().bytes; }
+  bool front_is_stamped() const noexcept { return frames_.front().stamped; }
   void pop() noexcept {
-    used_ -= static_cast<std::uint32_t>(frames_.front().size());
+    used_ -= static_cast<std::uint32_t>(frames_.front().bytes.size());
     frames_.pop_front();
   }
   void clear() noexcept {
@@ -33,7 +35,12 @@ class PacketBuffer {
   }
 
  private:
-  std::deque<std::vector<std::uint8_t>> frames_;
+  struct Waiting {
+    std::vector<std::uint8_t> bytes;
+    bool stamped;
+  };
+
+  std::deque<Waiting> frames_;
   std::uint32_t used_ = 0;
 };
 

@@ -41,8 +41,13 @@ bool is_broadcast(const std::uint8_t* address) noexcept {
 
 }  // namespace
 
-ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events)
-    : registers_(registers), dma_(dma), events_(events), classifier_(registers), stored_(longest_stored) {
+ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events, TimeStamps* stamps)
+    : registers_(registers),
+      dma_(dma),
+      events_(events),
+      stamps_(stamps),
+      classifier_(registers),
+      stored_(longest_stored) {
   enabled_.reserve(queue_count);
 }
 
@@ -62,6 +67,8 @@ void ReceivePath::refresh() noexcept {
   if (!stale_) return;
   stale_ = false;
   classifier_.refresh();
+  if (stamps_ != nullptr) stamps_->refresh();
+  stamping_ = stamps_ != nullptr && stamps_->receiving();
   const std::uint32_t fctrl = registers_.get(ixgbe::FCTRL);
   constexpr std::uint32_t promiscuous = ixgbe::FCTRL_UPE | ixgbe::FCTRL_MPE | ixgbe::FCTRL_BAM;
   admit_all_ = (fctrl & promiscuous) == promiscuous && (registers_.get(ixgbe::VLNCTRL) & ixgbe::VLNCTRL_VFE) == 0;
@@ -119,19 +126,21 @@ void ReceivePath::receive(const WireFrame& frame) {
   }
   ++pending_.good_packets;
   pending_.good_bytes += frame.wire_length + fcs_bytes;
-  if (!plain_) return receive_classified(frame);
+  const bool stamped = stamping_ && stamps_->receive(frame);
+  if (!plain_) return receive_classified(frame, stamped);
 
   ReceiveQueue& queue = queues_[plain_queue];
   const bool starved = !has_descriptors(plain_queue, queue.descriptors_for(frame.wire_length));
   if (!starved && packet_buffer_.empty()) [[likely]] {
-    deliver(queue, frame);
+    deliver(queue, frame, stamped);
   } else {
-    keep_or_drop(queue, frame, starved);
+    keep_or_drop(queue, frame, starved, stamped);
   }
 }
 
-void ReceivePath::receive_classified(const WireFrame& frame) {
-  const ReceiveVerdict verdict = classifier_.classify(frame);
+void ReceivePath::receive_classified(const WireFrame& frame, bool stamped) {
+  ReceiveVerdict verdict = classifier_.classify(frame);
+  if (stamped) verdict.status |= static_cast<std::uint32_t>(ReceiveStatus::TS);
   ReceiveQueue& queue = queues_[verdict.queue];
   if (!queue.enabled) {
     ++counts_.discarded;
@@ -141,17 +150,17 @@ void ReceivePath::receive_classified(const WireFrame& frame) {
   if (!starved && packet_buffer_.empty()) {
     deliver_classified(queue, frame, verdict);
   } else {
-    keep_or_drop(queue, frame, starved);
+    keep_or_drop(queue, frame, starved, stamped);
   }
 }
 
 /// A frame that finds no descriptors, or others waiting before it.
-void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved) {
+void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved, bool stamped) {
   if (starved && queue.drop_enabled) {
     ++queue.no_descriptor;
     ++counts_.no_descriptor;
   } else if (packet_buffer_.push({frame.bytes, frame.captured_length}, frame.wire_length,
-                                 registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK)) {
+                                 registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK, stamped)) {
     ++counts_.waiting;
   } else {
     ++pending_.missed;
@@ -165,12 +174,14 @@ void ReceivePath::drain_packet_buffer() {
     const auto bytes = packet_buffer_.front();
     const auto length = static_cast<std::uint32_t>(bytes.size());
     const WireFrame frame{bytes.data(), length, length};
-    const ReceiveVerdict verdict = plain_ ? ReceiveVerdict{} : classifier_.classify(frame);
+    const bool stamped = packet_buffer_.front_is_stamped();
+    ReceiveVerdict verdict = plain_ ? ReceiveVerdict{} : classifier_.classify(frame);
+    if (stamped) verdict.status |= static_cast<std::uint32_t>(ReceiveStatus::TS);
     ReceiveQueue& queue = queues_[verdict.queue];
     if (!queue.enabled) {
       ++counts_.discarded;
     } else if (has_descriptors(verdict.queue, descriptors_for(queue, frame, verdict))) {
-      plain_ ? deliver(queue, frame) : deliver_classified(queue, frame, verdict);
+      plain_ ? deliver(queue, frame, stamped) : deliver_classified(queue, frame, verdict);
     } else {
       return;
     }
@@ -235,11 +246,13 @@ bool ReceivePath::is_own_address(const std::uint8_t* address) const noexcept {
   return false;
 }
 
-void ReceivePath::deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept {
+void ReceivePath::deliver(ReceiveQueue& queue, const WireFrame& frame, bool stamped) noexcept {
   if (!write_frame(queue, frame)) {
     ++counts_.dma_faults;
     return;
   }
+  if (stamped) [[unlikely]]
+    queue.filled.back().second_half.bits |= ReceiveStatus::TS;
   ++queue.packets;
   queue.bytes += frame.wire_length + fcs_bytes;
   ++counts_.delivered;

@@ -28,6 +28,7 @@
 #include <ixcap/driver/emulator/receive_classifier.hpp>
 #include <ixcap/driver/emulator/receive_queue.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
+#include <ixcap/driver/emulator/time_stamps.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
 
@@ -52,8 +53,8 @@ struct WireCounts {
 
 class ReceivePath {
  public:
-  /// `events` may be null.
-  ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr);
+  /// `events` and `stamps` may be null.
+  ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr, TimeStamps* stamps = nullptr);
 
   /// A register other than a tail was written: the next refresh() looks at all of them.
   void invalidate() noexcept { stale_ = true; }
@@ -114,9 +115,9 @@ class ReceivePath {
     ReceiveQueue& queue = queues_[index];
     return !queue.ring.mapped() || queue.free_descriptors(registers_, index, wanted) >= wanted;
   }
-  void receive_classified(const WireFrame& frame);
-  void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved);
-  void deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept;
+  void receive_classified(const WireFrame& frame, bool stamped);
+  void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved, bool stamped);
+  void deliver(ReceiveQueue& queue, const WireFrame& frame, bool stamped) noexcept;
   void deliver_classified(ReceiveQueue& queue, const WireFrame& frame, const ReceiveVerdict& verdict) noexcept;
   WireFrame as_stored(const ReceiveQueue& queue, const WireFrame& frame, const ReceiveVerdict& verdict) noexcept;
   std::uint32_t stored_length(const ReceiveQueue& queue, const WireFrame& frame,
@@ -129,11 +130,13 @@ class ReceivePath {
   RegisterFile& registers_;
   const DmaMap& dma_;
   QueueEvents* events_;
+  TimeStamps* stamps_;
   ReceiveClassifier classifier_;
   bool stale_ = true;  ///< classifier_ does not know the registers as they are
   bool listening_ = false;
   bool plain_ = true;       ///< frames are not classified
   bool admit_all_ = false;  ///< promiscuous in every way: the usual case of a capture
+  bool stamping_ = false;   ///< PTP messages are looked for
   bool strip_fcs_ = true;
   std::uint32_t longest_ = 0;
   std::array<ReceiveQueue, queue_count> queues_;
