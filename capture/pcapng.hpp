@@ -67,7 +67,7 @@ struct InterfaceStatistics {
 /// The reception type of an enhanced packet block's flags.
 enum class Reception : std::uint32_t { unknown = 0, unicast = 1, multicast = 2, broadcast = 3, promiscuous = 4 };
 
-/// Enhanced packet block: a received frame.
+/// Enhanced packet block: a received frame, or one that was sent.
 struct EnhancedPacket {
   std::uint64_t timestamp_ns;
   const std::uint8_t* data;       ///< captured_length bytes; not null
@@ -77,6 +77,7 @@ struct EnhancedPacket {
   std::uint32_t queue;        ///< receive queue of the card
   std::uint64_t dropped = 0;  ///< dropcount: frames found lost since the previous packet; 0 is not written
   std::string_view comment = {};
+  bool outbound = false;  ///< sent
 };
 
 void append_section_header(std::vector<std::uint8_t>& out, const Section& section);
@@ -151,8 +152,8 @@ inline void put_enhanced_packet(std::uint8_t* out, const EnhancedPacket& packet,
     tail = detail::put_rare_options(tail, packet);
   constexpr std::uint32_t flags_option = 2 | 4u << 16;
   constexpr std::uint32_t queue_option = 6 | 4u << 16;
-  constexpr std::uint32_t inbound = 1;
-  detail::put_pair(tail, flags_option, inbound | static_cast<std::uint32_t>(packet.reception) << 2);
+  const std::uint32_t direction = 1u << (packet.outbound ? 1 : 0);  // 1: inbound, 2: outbound
+  detail::put_pair(tail, flags_option, direction | static_cast<std::uint32_t>(packet.reception) << 2);
   detail::put_pair(tail + 8, queue_option, packet.queue);
   detail::put_pair(tail + 16, 0, block_length);  // end of options
 }

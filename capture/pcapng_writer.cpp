@@ -47,7 +47,7 @@ void PcapngWriter::write(const Record& record, std::string_view comment) {
     losses_since_last_frame_ += record.lost_frames;
     return;
   }
-  const pcapng::EnhancedPacket packet = {
+  write(pcapng::EnhancedPacket{
       .timestamp_ns = record.timestamp_ns,
       .data = record.data(),
       .captured_length = record.captured_length,
@@ -56,11 +56,14 @@ void PcapngWriter::write(const Record& record, std::string_view comment) {
       .queue = record.queue,
       .dropped = losses_since_last_frame_,
       .comment = comment,
-  };
+  });
+  losses_since_last_frame_ = 0;
+}
+
+void PcapngWriter::write(const pcapng::EnhancedPacket& packet) {
   const std::size_t length = pcapng::enhanced_packet_length(packet);
   pcapng::put_enhanced_packet(file_.reserve(length), packet, length);
   file_.commit(length, 1);
-  losses_since_last_frame_ = 0;
 }
 
 void PcapngWriter::write_statistics(const pcapng::InterfaceStatistics& statistics, std::vector<std::string> comments) {

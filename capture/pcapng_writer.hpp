@@ -30,6 +30,9 @@ class PcapngWriter {
   /// The record is as RingReader::next() returned it; it may be released afterwards.
   void write(const Record& record, std::string_view comment = {});
 
+  /// A frame that is in no ring.
+  void write(const pcapng::EnhancedPacket& packet);
+
   void write_statistics(const pcapng::InterfaceStatistics& statistics, std::vector<std::string> comments = {});
 
   /// Brings what has been written to the file, or to the reader of the pipe.

@@ -22,6 +22,7 @@
 #include "tools/command.hpp"
 #include "tools/emulate_control.hpp"
 #include "tools/signals.hpp"
+#include "tools/wire_recorder.hpp"
 
 namespace ixcap::tools {
 namespace {
@@ -32,6 +33,7 @@ struct EmulateOptions {
   std::vector<std::string> taps;
   std::string faults;
   std::string control;
+  std::vector<std::string> records;
   bool cable = false;
   bool quiet = false;
 };
@@ -39,16 +41,29 @@ struct EmulateOptions {
 /// One NIC, its wire and its socket.
 class EmulatedPort {
  public:
-  /// `tap`: the TAP interface at the other end of the wire; empty: none.
-  EmulatedPort(const EmulateOptions& options, std::uint8_t number, const std::string& socket, const std::string& tap)
+  /// `tap`: the TAP interface at the other end of the wire; empty: none. `recorder` may be null.
+  EmulatedPort(const EmulateOptions& options, std::uint8_t number, const std::string& socket, const std::string& tap,
+               WireRecorder* recorder)
       : tap_(tap.empty() ? nullptr : std::make_unique<emulator::TapWire>(tap)),
-        nic_(make_nic(options.traffic, number)),
+        recorder_(recorder),
+        nic_(make_nic(options.traffic, number, recorder)),
         server_(*nic_, socket, log(options.quiet, socket)) {
-    if (tap_ != nullptr) nic_->connect(tap_.get());
+    connect(tap_.get());
     if (!options.faults.empty()) nic_->set_faults(emulator::parse_faults(options.faults, nic_->faults()));
   }
 
   emulator::Nic& nic() noexcept { return *nic_; }
+
+  /// What is at the other end of the wire; null: nobody.
+  void connect(emulator::Wire* wire) { nic_->connect(recorder_ != nullptr ? recorder_->wire(wire) : wire); }
+
+  /// Says once why the recording ended early, if it did; whether it did.
+  bool report_recording() {
+    const std::optional<Error> failure = recorder_ != nullptr ? recorder_->failure() : std::nullopt;
+    if (failure.has_value() && !recording_reported_) fmt::print(stderr, "ixcap: {}\n", failure->what());
+    recording_reported_ = failure.has_value();
+    return recording_reported_;
+  }
 
   void print_statistics() const {
     const emulator::WireCounts counts = nic_->counts();
@@ -65,12 +80,14 @@ class EmulatedPort {
   }
 
  private:
-  static std::unique_ptr<emulator::Nic> make_nic(const std::string& traffic, std::uint8_t number) {
+  static std::unique_ptr<emulator::Nic> make_nic(const std::string& traffic, std::uint8_t number,
+                                                 WireRecorder* recorder) {
     if (traffic.empty())
       return std::make_unique<emulator::Nic>(nullptr, emulator::Rate{}, emulator::Drive::threaded, number);
     const emulator::TrafficSpec spec = emulator::parse_traffic(traffic);
-    auto nic =
-        std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded, number);
+    std::unique_ptr<emulator::Traffic> source = emulator::open_traffic(spec);
+    if (recorder != nullptr) source = recorder->traffic(std::move(source));
+    auto nic = std::make_unique<emulator::Nic>(std::move(source), spec.rate, emulator::Drive::threaded, number);
     nic->set_faults(spec.faults);
     return nic;
   }
@@ -83,22 +100,30 @@ class EmulatedPort {
   }
 
   std::unique_ptr<emulator::TapWire> tap_;  ///< outlives the NIC
+  WireRecorder* recorder_;
   std::unique_ptr<emulator::Nic> nic_;
   emulator::VfioUserServer server_;  ///< ends before the NIC does
   bool reported_ = false;
+  bool recording_reported_ = false;
 };
 
 /// Serves until a signal comes. Answers the exit status.
 int emulate(const EmulateOptions& options) {
-  emulator::Cable cable;  // outlives the NICs
+  emulator::Cable cable;                                 // outlives the NICs
+  std::vector<std::unique_ptr<WireRecorder>> recorders;  // so do these
   std::vector<std::unique_ptr<EmulatedPort>> ports;
   for (const std::string& socket : options.sockets) {
     const std::string tap = ports.size() < options.taps.size() ? options.taps[ports.size()] : "";
-    ports.push_back(std::make_unique<EmulatedPort>(options, static_cast<std::uint8_t>(ports.size()), socket, tap));
+    WireRecorder* recorder = nullptr;
+    if (ports.size() < options.records.size()) {
+      recorder = recorders.emplace_back(std::make_unique<WireRecorder>(options.records[ports.size()], socket)).get();
+    }
+    ports.push_back(
+        std::make_unique<EmulatedPort>(options, static_cast<std::uint8_t>(ports.size()), socket, tap, recorder));
     if (!options.quiet) fmt::print(stderr, "ixcap: a software 82599 is at vfio-user:{}\n", socket);
   }
   if (options.cable) {
-    for (unsigned end = 0; end < 2; ++end) ports[end]->nic().connect(&cable.end(end));
+    for (unsigned end = 0; end < 2; ++end) ports[end]->connect(&cable.end(end));
   }
   std::optional<ControlSocket> control;
   if (!options.control.empty()) {
@@ -109,13 +134,18 @@ int emulate(const EmulateOptions& options) {
   bool failed = false;
   while (!finish_requested()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    for (const auto& port : ports) failed |= port->report_failure();
+    for (const auto& port : ports) failed |= port->report_failure() | port->report_recording();
     if (take_statistics_request()) {
       for (const auto& port : ports) port->print_statistics();
     }
   }
   if (!options.quiet) {
     for (const auto& port : ports) port->print_statistics();
+  }
+  for (const auto& port : ports) failed |= port->report_recording();
+  ports.clear();
+  for (const auto& recorder : recorders) {
+    if (!recorder->failure().has_value()) recorder->close();
   }
   return failed ? 1 : 0;
 }
@@ -136,6 +166,10 @@ void add_emulate_command(CLI::App& application, int& status) {
                                             "A TAP interface of this machine to make the wire's other end; given "
                                             "again, that of the next NIC")
                                ->allow_extra_args(false);
+  command
+      ->add_option("--record", options->records,
+                   "A pcapng file for what the NIC sends and receives; given again, that of the next NIC")
+      ->allow_extra_args(false);
   command->add_flag("--cable", options->cable, "Connect the two NICs with each other")->excludes(tap);
   command->add_option("--fault", options->faults,
                       "What goes wrong with the NICs, as crc-errors=0.01,link-flap=1s; see ixcap-emulate(1)");
@@ -145,6 +179,9 @@ void add_emulate_command(CLI::App& application, int& status) {
   command->callback([options, &status] {
     if (options->taps.size() > options->sockets.size()) {
       throw Error("cannot emulate", "", "there are more TAP interfaces than NICs", "give a --socket for each --tap");
+    }
+    if (options->records.size() > options->sockets.size()) {
+      throw Error("cannot emulate", "", "there are more files than NICs", "give a --socket for each --record");
     }
     if (options->cable && options->sockets.size() != 2) {
       throw Error("cannot emulate", "", "a cable has two ends", "give --socket twice with --cable");

@@ -41,8 +41,9 @@ Nic::Nic(std::unique_ptr<Traffic> traffic, Rate rate, Drive drive, std::uint8_t 
       interrupts_(registers_, config_, msix_table_,
                   drive == Drive::stepped ? static_cast<const Clock&>(stepped_clock_) : machine_clock_),
       control_(registers_, interrupts_, mac_address(number)),
-      receive_path_(registers_, dma_, &interrupts_),
-      transmit_path_(registers_, dma_, &interrupts_),
+      stamps_(registers_, drive == Drive::stepped ? static_cast<const Clock&>(stepped_clock_) : machine_clock_),
+      receive_path_(registers_, dma_, &interrupts_, &stamps_),
+      transmit_path_(registers_, dma_, &interrupts_, &stamps_),
       traffic_(std::move(traffic)),
       rate_(rate) {
   device_reset();
@@ -67,6 +68,7 @@ std::uint32_t Nic::read_register(std::uint32_t offset) noexcept {
   const auto [reg, index] = registers_.locate(offset);
   if (reg == nullptr) return 0;
   if (Interrupts::keeps(*reg)) return interrupts_.read(*reg, index);
+  if (TimeStamps::keeps(*reg)) return stamps_.read(*reg);
   receive_path_.flush_statistics();
   transmit_path_.flush_statistics();
   return registers_.read(offset);
@@ -85,6 +87,7 @@ void Nic::write_register(std::uint32_t offset, std::uint32_t value) noexcept {
     interrupts_.write(*reg, index, value);
     return;
   }
+  if (TimeStamps::keeps(*reg)) return stamps_.write(*reg, value);
   registers_.write(offset, value);
   after_write(*reg, index, value);
 }
@@ -126,6 +129,7 @@ void Nic::device_reset() noexcept {
   interrupts_.reset();
   receive_path_.reset();
   transmit_path_.reset();
+  stamps_.reset();
   control_.reset();
   update_master_status();
 }
@@ -209,6 +213,16 @@ void Nic::set_carrier(bool carrier) noexcept {
   const ControlLock lock(*this);
   carrier_ = carrier;
   control_.set_carrier(carrier && !link_flapped_);
+}
+
+void Nic::set_clock_drift(std::int64_t parts_per_billion) noexcept {
+  const ControlLock lock(*this);
+  stamps_.time().set_drift(parts_per_billion);
+}
+
+std::uint64_t Nic::system_time() const noexcept {
+  const ControlLock lock(*this);
+  return stamps_.time().now();
 }
 
 void Nic::advance_time(std::uint64_t nanoseconds) noexcept {

@@ -42,6 +42,7 @@
 #include <ixcap/driver/emulator/pci_function.hpp>
 #include <ixcap/driver/emulator/receive_path.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
+#include <ixcap/driver/emulator/time_stamps.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/emulator/transmit_path.hpp>
 #include <ixcap/driver/emulator/wire.hpp>
@@ -92,7 +93,7 @@ class Nic final : public pci::Device, public PciFunction {
   /// nobody. The wire is used no more once this returns.
   void connect(Wire* wire);
 
-  /// Lets time pass for a stepped NIC: interrupts that were throttled go out.
+  /// Lets time pass for a stepped NIC: interrupts that were throttled go out, and its clock goes on.
   void advance_time(std::uint64_t nanoseconds) noexcept;
 
   /// Puts another module into the cage of the card, or none. From the start there is a passive copper cable.
@@ -108,6 +109,12 @@ class Nic final : public pci::Device, public PciFunction {
 
   /// Whether the card was pulled out: everything reads as all ones, and there is no DMA.
   bool removed() const;
+
+  /// How much faster than the host's clock the card's runs, in parts per billion; above -1e9. Any thread.
+  void set_clock_drift(std::int64_t parts_per_billion) noexcept;
+
+  /// The card's clock as it really is now, which a driver sees through SYSTIM. Any thread.
+  std::uint64_t system_time() const noexcept;
 
   /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
   /// the descriptors of all frames are visible.
@@ -194,6 +201,7 @@ class Nic final : public pci::Device, public PciFunction {
   Interrupts interrupts_;
   ControlPlane control_;
   DmaMap dma_;
+  TimeStamps stamps_;
   ReceivePath receive_path_;
   TransmitPath transmit_path_;
   Loopback loopback_{receive_path_};

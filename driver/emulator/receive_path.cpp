@@ -72,10 +72,11 @@ std::uint32_t errors_of(std::uint8_t damage) {
 
 }  // namespace
 
-ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events)
+ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events, TimeStamps* stamps)
     : registers_(registers),
       dma_(dma),
       events_(events),
+      stamps_(stamps),
       flow_director_(registers),
       classifier_(registers, flow_director_),
       stored_(longest_stored) {
@@ -101,6 +102,8 @@ void ReceivePath::refresh() noexcept {
   if (!stale_) return;
   stale_ = false;
   classifier_.refresh();
+  if (stamps_ != nullptr) stamps_->refresh();
+  stamping_ = stamps_ != nullptr && stamps_->receiving();
   const std::uint32_t fctrl = registers_.get(ixgbe::FCTRL);
   constexpr std::uint32_t promiscuous = ixgbe::FCTRL_UPE | ixgbe::FCTRL_MPE | ixgbe::FCTRL_BAM;
   admit_all_ = (fctrl & promiscuous) == promiscuous && (registers_.get(ixgbe::VLNCTRL) & ixgbe::VLNCTRL_VFE) == 0;
@@ -146,7 +149,7 @@ bool ReceivePath::has_room(const WireFrame& frame) noexcept {
   if (plain_ && !is_bad) [[likely]]
     return has_descriptors(plain_queue, queues_[plain_queue].descriptors_for(frame.wire_length));
   const WireFrame kept = is_bad ? as_kept(frame) : frame;
-  const ReceiveVerdict verdict = judge(kept);
+  const ReceiveVerdict verdict = judge(kept, false);
   const ReceiveQueue& queue = queues_[verdict.queue];
   return !queue.enabled || has_descriptors(verdict.queue, descriptors_for(queue, kept, verdict));
 }
@@ -163,14 +166,15 @@ void ReceivePath::receive(const WireFrame& frame) {
   }
   ++pending_.good_packets;
   pending_.good_bytes += frame.wire_length + fcs_bytes;
-  if (!plain_) return receive_classified(frame);
+  const bool stamped = stamping_ && stamps_->receive(frame);
+  if (!plain_) return receive_classified(frame, stamped);
 
   ReceiveQueue& queue = queues_[plain_queue];
   const bool starved = !has_descriptors(plain_queue, queue.descriptors_for(frame.wire_length));
   if (!starved && packet_buffer_.empty()) [[likely]] {
-    deliver(queue, frame);
+    deliver(queue, frame, stamped);
   } else {
-    keep_or_drop(queue, frame, starved);
+    keep_or_drop(queue, frame, starved, stamped);
   }
 }
 
@@ -193,7 +197,7 @@ void ReceivePath::receive_bad(const WireFrame& frame) {
     ++counts_.not_admitted;
     return;
   }
-  receive_classified(kept);
+  receive_classified(kept, false);
 }
 
 /// A good frame that the card writes to an address that is not its host's.
@@ -210,14 +214,15 @@ void ReceivePath::receive_unmapped(const WireFrame& frame) noexcept {
 }
 
 /// The verdict on a frame that does not go the short way, or is bad.
-ReceiveVerdict ReceivePath::judge(const WireFrame& frame) const noexcept {
+ReceiveVerdict ReceivePath::judge(const WireFrame& frame, bool stamped) const noexcept {
   ReceiveVerdict verdict = plain_ ? ReceiveVerdict{} : classifier_.classify(frame);
   verdict.status |= errors_of(frame.damage);
+  if (stamped) verdict.status |= static_cast<std::uint32_t>(ReceiveStatus::TS);
   return verdict;
 }
 
-void ReceivePath::receive_classified(const WireFrame& frame) {
-  const ReceiveVerdict verdict = judge(frame);
+void ReceivePath::receive_classified(const WireFrame& frame, bool stamped) {
+  const ReceiveVerdict verdict = judge(frame, stamped);
   if (verdict.flow_director != FlowDirectorOutcome::not_asked) {
     flow_director_.count(verdict.flow_director == FlowDirectorOutcome::matched);
   }
@@ -230,17 +235,18 @@ void ReceivePath::receive_classified(const WireFrame& frame) {
   if (!starved && packet_buffer_.empty()) {
     deliver_classified(queue, frame, verdict);
   } else {
-    keep_or_drop(queue, frame, starved);
+    keep_or_drop(queue, frame, starved, stamped);
   }
 }
 
 /// A frame that finds no descriptors, or others waiting before it.
-void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved) {
+void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved, bool stamped) {
   if (starved && queue.drop_enabled) {
     ++queue.no_descriptor;
     ++counts_.no_descriptor;
   } else if (packet_buffer_.push(frame, std::min(registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK,
-                                                 flow_director_.packet_buffer_bytes()))) {
+                                                 flow_director_.packet_buffer_bytes()),
+                                 stamped)) {
     ++counts_.waiting;
   } else {
     ++pending_.missed;
@@ -252,13 +258,14 @@ void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool
 void ReceivePath::drain_packet_buffer() {
   while (!packet_buffer_.empty()) {
     const WireFrame frame = packet_buffer_.front();
+    const bool stamped = packet_buffer_.front_is_stamped();
     const bool plain = plain_ && frame.damage == 0;
-    const ReceiveVerdict verdict = plain ? ReceiveVerdict{} : judge(frame);
+    const ReceiveVerdict verdict = plain ? ReceiveVerdict{} : judge(frame, stamped);
     ReceiveQueue& queue = queues_[verdict.queue];
     if (!queue.enabled) {
       ++counts_.discarded;
     } else if (has_descriptors(verdict.queue, descriptors_for(queue, frame, verdict))) {
-      plain ? deliver(queue, frame) : deliver_classified(queue, frame, verdict);
+      plain ? deliver(queue, frame, stamped) : deliver_classified(queue, frame, verdict);
     } else {
       return;
     }
@@ -325,11 +332,13 @@ bool ReceivePath::is_own_address(const std::uint8_t* address) const noexcept {
   return false;
 }
 
-void ReceivePath::deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept {
+void ReceivePath::deliver(ReceiveQueue& queue, const WireFrame& frame, bool stamped) noexcept {
   if (!write_frame(queue, frame)) {
     ++counts_.dma_faults;
     return;
   }
+  if (stamped) [[unlikely]]
+    queue.filled.back().second_half.bits |= ReceiveStatus::TS;
   ++queue.packets;
   queue.bytes += frame.wire_length + fcs_bytes;
   ++counts_.delivered;

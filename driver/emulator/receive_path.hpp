@@ -33,6 +33,7 @@
 #include <ixcap/driver/emulator/receive_classifier.hpp>
 #include <ixcap/driver/emulator/receive_queue.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
+#include <ixcap/driver/emulator/time_stamps.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
 
@@ -71,8 +72,8 @@ struct WireCounts {
 
 class ReceivePath {
  public:
-  /// `events` may be null.
-  ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr);
+  /// `events` and `stamps` may be null.
+  ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr, TimeStamps* stamps = nullptr);
 
   /// A register other than a tail was written: the next refresh() looks at all of them.
   void invalidate() noexcept { stale_ = true; }
@@ -148,10 +149,10 @@ class ReceivePath {
   }
   void receive_bad(const WireFrame& frame);
   void receive_unmapped(const WireFrame& frame) noexcept;
-  ReceiveVerdict judge(const WireFrame& frame) const noexcept;
-  void receive_classified(const WireFrame& frame);
-  void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved);
-  void deliver(ReceiveQueue& queue, const WireFrame& frame) noexcept;
+  ReceiveVerdict judge(const WireFrame& frame, bool stamped) const noexcept;
+  void receive_classified(const WireFrame& frame, bool stamped);
+  void keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool starved, bool stamped);
+  void deliver(ReceiveQueue& queue, const WireFrame& frame, bool stamped) noexcept;
   void deliver_classified(ReceiveQueue& queue, const WireFrame& frame, const ReceiveVerdict& verdict) noexcept;
   WireFrame as_stored(const ReceiveQueue& queue, const WireFrame& frame, const ReceiveVerdict& verdict) noexcept;
   std::uint32_t stored_length(const ReceiveQueue& queue, const WireFrame& frame,
@@ -167,6 +168,7 @@ class ReceivePath {
   RegisterFile& registers_;
   const DmaMap& dma_;
   QueueEvents* events_;
+  TimeStamps* stamps_;
   Faults* faults_ = nullptr;
   FlowDirector flow_director_;
   ReceiveClassifier classifier_;
@@ -174,6 +176,7 @@ class ReceivePath {
   bool listening_ = false;
   bool plain_ = true;       ///< frames are not classified
   bool admit_all_ = false;  ///< promiscuous in every way: the usual case of a capture
+  bool stamping_ = false;   ///< PTP messages are looked for
   bool strip_fcs_ = true;
   bool store_bad_ = false;  ///< FCTRL.SBP
   std::uint32_t longest_ = 0;

@@ -32,9 +32,9 @@ struct WireFrame {
   const std::uint8_t* bytes;      ///< captured_length bytes, valid until the next call of Traffic::next()
   std::uint32_t captured_length;  ///< bytes present; the rest of the frame, up to wire_length, is zeros
   std::uint32_t wire_length;      ///< the frame's length on the wire, >= captured_length, <= longest
+  std::uint8_t damage = 0;        ///< what happened to it on the way (damage.hpp); no Traffic does anything to its own
   std::uint64_t recorded_ns = 0;  ///< when it was captured, by its file: nanoseconds since 1970 UTC; 0: generated
   bool starts_file = false;       ///< the first of its file, in each pass through it
-  std::uint8_t damage = 0;        ///< what happened to it on the way (damage.hpp); no Traffic does anything to its own
 };
 
 /// How fast the wire carries frames.

@@ -22,10 +22,11 @@ constexpr std::uint32_t shortest_padded = 60;  // without FCS: HLREG0.TXPADEN
 
 }  // namespace
 
-TransmitPath::TransmitPath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events)
+TransmitPath::TransmitPath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events, TimeStamps* stamps)
     : registers_(registers),
       dma_(dma),
       events_(events),
+      stamps_(stamps),
       packet_(vlan_tag_bytes + longest_packet),
       segment_(vlan_tag_bytes + longest_frame) {
   enabled_.reserve(queue_count);
@@ -222,6 +223,8 @@ bool TransmitPath::send_frame(Queue& queue, std::uint8_t* frame, std::uint32_t l
     length = shortest_padded;
   }
   count(queue, {frame, length});
+  constexpr std::uint32_t stamped = TransmitDescriptor::DEXT | TransmitDescriptor::TSTAMP;
+  if ((command & stamped) == stamped && stamps_ != nullptr) stamps_->send();
   wire.send({frame, length});
   return true;
 }

@@ -22,6 +22,7 @@
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
+#include <ixcap/driver/emulator/time_stamps.hpp>
 #include <ixcap/driver/emulator/transmit_offload.hpp>
 #include <ixcap/driver/emulator/wire.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
@@ -51,8 +52,8 @@ class TransmitPath {
   /// Packets that one run() takes from one queue at most.
   static constexpr std::size_t most_packets = 64;
 
-  /// `events` may be null.
-  TransmitPath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr);
+  /// `events` and `stamps` may be null.
+  TransmitPath(RegisterFile& registers, const DmaMap& dma, QueueEvents* events = nullptr, TimeStamps* stamps = nullptr);
 
   /// Sends what the driver has given to the queues so far to `wire`; throws it away if that is null: there is no link.
   /// Answers the number of packets.
@@ -125,6 +126,7 @@ class TransmitPath {
   RegisterFile& registers_;
   const DmaMap& dma_;
   QueueEvents* events_;
+  TimeStamps* stamps_;
   std::array<Queue, queue_count> queues_;
   std::vector<std::uint32_t> enabled_;  ///< queues, in the order of their enabling; never reallocated
   std::vector<std::uint8_t> packet_;    ///< room for a tag, then the packet that is being sent

@@ -25,6 +25,8 @@ struct ReceiveStatus {
   static constexpr std::uint64_t EOP = 1u << 1;  ///< last buffer of its frame
   static constexpr unsigned length_shift = 32;
 
+  static constexpr std::uint64_t TS = 1u << 16;  ///< the card has latched this frame's time
+
   std::uint64_t bits;
 
   constexpr bool done() const noexcept { return (bits & DD) != 0; }
@@ -131,6 +133,8 @@ struct TransmitDescriptor {
   static constexpr std::uint32_t IXSM = 1u << 8;  ///< data: insert the IPv4 header checksum
   static constexpr std::uint32_t TXSM = 1u << 9;  ///< data: insert the checksum of TCP, UDP or SCTP
   static constexpr unsigned PAYLEN_shift = 14;
+
+  static constexpr std::uint32_t TSTAMP = 1u << 19;  ///< data, in the command: the card latches when the frame goes out
 
   std::uint64_t address;
   std::uint32_t command;

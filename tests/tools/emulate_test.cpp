@@ -161,6 +161,30 @@ TEST(Emulate, ACaptureSaysThatItsCardWasPulledOut) {
   EXPECT_EQ(server.wait().status, 0);
 }
 
+TEST(Emulate, RecordsWhatComesOverTheWire) {
+  const TemporaryFolder folder;
+  write_traffic(folder.file("sent.pcap"), "mix?count=700&seed=4");
+  Process server({IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", folder.file("sent.pcap"),
+                  "--record", folder.file("wire.pcapng")});
+  wait_for_words(server, "is at vfio-user:");
+  const Result result = capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "700");
+  EXPECT_EQ(result.status, 0) << result.err;
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait().status, 0);
+  EXPECT_EQ(read_capture(folder.file("wire.pcapng")).frames, read_capture(folder.file("sent.pcap")).frames);
+}
+
+TEST(Emulate, SaysWhenARecordingCannotGoOn) {
+  const TemporaryFolder folder;
+  Process server(
+      {IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", "mix", "--record", "/dev/full"});
+  wait_for_words(server, "is at vfio-user:");
+  capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "20000");
+  wait_for_words(server, "/dev/full");
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait().status, 1);
+}
+
 TEST(Emulate, RefusesWhatItCannotServe) {
   const TemporaryFolder folder;
   EXPECT_THAT(run({IXCAP_COMMAND, "emulate"}).err, HasSubstr("--socket"));
@@ -184,6 +208,10 @@ TEST(Emulate, RefusesWhatItCannotServe) {
   const Result control = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--control", folder.file("none/control")});
   EXPECT_EQ(control.status, 1);
   EXPECT_THAT(control.err, HasSubstr("none/control"));
+  const std::string file = folder.file("wire.pcapng");
+  const Result records = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--record", file, "--record", file});
+  EXPECT_EQ(records.status, 1);
+  EXPECT_THAT(records.err, HasSubstr("more files than NICs"));
   const Result name = run({IXCAP_COMMAND, "emulate", "--socket", socket, "--tap", "../nic"});
   EXPECT_EQ(name.status, 1);
   EXPECT_THAT(name.err, HasSubstr("../nic"));

@@ -1,0 +1,215 @@
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <thread>
+
+#include <ixcap/driver/ixgbe/clock.hpp>
+#include <ixcap/driver/ixgbe/register_bits.hpp>
+#include <ixcap/driver/ixgbe/registers.hpp>
+
+namespace ixcap::ixgbe {
+namespace {
+
+constexpr std::uint32_t increment = 0xCCCCCC;  // 6.4 ns in units of 2^-21 ns, rounded down
+constexpr std::uint32_t ethertype_ptp = 0x88F7;
+constexpr std::uint32_t ptp_event_port = 319;
+constexpr std::uint32_t filter = 3;  // of the eight ethertype filters, the one that other drivers use for this
+
+// Of a PTP message (IEEE 1588-2008 13.3), bytes from its start.
+constexpr std::size_t identity_offset = 22;  // what the card keeps of the sender's identity
+constexpr std::size_t sequence_offset = 30;
+constexpr std::size_t message_bytes = 34;
+
+constexpr double fading = 0.99;  // of a surprise, each sample
+
+std::uint32_t big_16(const std::uint8_t* bytes) noexcept {
+  return std::uint32_t{bytes[0]} << 8 | bytes[1];
+}
+
+/// The PTP message in a frame that the card has stamped, so its headers have been looked at; empty if there is none.
+std::span<const std::uint8_t> ptp_message(std::span<const std::uint8_t> frame) noexcept {
+  constexpr std::size_t ethertype = 12;
+  constexpr std::size_t tag = 4;
+  std::size_t l3 = ethertype + 2;
+  if (frame.size() < l3 + tag + message_bytes) return {};
+  if (big_16(&frame[ethertype]) == 0x8100) l3 += tag;
+  if (big_16(&frame[l3 - 2]) != ethertype_ptp) l3 += (frame[l3] & 0xFu) * 4 + 8;  // IPv4 and UDP
+  return frame.size() >= l3 + message_bytes ? frame.subspan(l3) : std::span<const std::uint8_t>{};
+}
+
+/// Holds the receive latch for the time of one function, if nobody else does.
+class LatchUse {
+ public:
+  explicit LatchUse(std::atomic_flag& flag) noexcept
+      : flag_(flag), mine_(!flag.test_and_set(std::memory_order_acquire)) {}  // pairs with the release below
+  ~LatchUse() {
+    if (mine_) flag_.clear(std::memory_order_release);
+  }
+  LatchUse(const LatchUse&) = delete;
+  LatchUse& operator=(const LatchUse&) = delete;
+  bool mine() const noexcept { return mine_; }
+
+ private:
+  std::atomic_flag& flag_;
+  bool mine_;
+};
+
+}  // namespace
+
+std::uint64_t read_tsc() noexcept {
+  unsigned core;
+  return __rdtscp(&core);
+}
+
+void Clock::start() {
+  device_.write(TIMINCA.offset(), 1u << TIMINCA_PERIOD_SHIFT | increment);
+  device_.write(SYSTIML.offset(), 0);
+  device_.write(SYSTIMH.offset(), 0);
+  device_.write(ETQF.offset(filter), ETQF_EN | ETQF_1588 | ethertype_ptp);
+  device_.write(RXMTRL.offset(), ptp_event_port << RXMTRL_PORT_SHIFT);
+  device_.write(TSYNCRXCTL.offset(), TSYNCRXCTL_EN | TSYNCRXCTL_TYPE_EVENT_V2);
+  device_.write(TSYNCTXCTL.offset(), TSYNCTXCTL_EN);
+  device_.read(RXSTMPH.offset());  // whatever they held is nobody's
+  device_.read(TXSTMPH.offset());
+  start_ns_ = 0;
+  reading_count_ = 0;
+  surprise_ns_ = 0;
+  fraction_ = 0;
+  readings_[reading_count_++] = read_clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  sample();
+}
+
+void Clock::set(std::uint64_t tsc, std::uint64_t utc_ns) noexcept {
+  ClockFit now = fit();
+  const std::uint64_t by = utc_ns - now.to_ns(tsc);
+  start_ns_ += by;
+  now.reference_ns += by;
+  publish(now);
+}
+
+/// Of several readings the one that is known best.
+Clock::Reading Clock::read_clock() noexcept {
+  Reading best;
+  for (unsigned i = 0; i < tries; ++i) {
+    const std::uint64_t before = read_tsc();
+    const std::uint64_t low = device_.read(SYSTIML.offset());
+    const std::uint64_t after = read_tsc();
+    const std::uint64_t systim = low | std::uint64_t{device_.read(SYSTIMH.offset())} << 32;
+    const double half_width = static_cast<double>(after - before + 1) / 2;
+    if (i == 0 || half_width < best.half_width) best = {before + (after - before) / 2, systim, 0, half_width};
+  }
+  if (reading_count_ == 0) return best;
+  const Reading& last = readings_[(reading_count_ - 1) % kept];
+  fraction_ += best.systim - last.systim;
+  best.ns = last.ns + (fraction_ >> systim_shift);
+  fraction_ &= (std::uint64_t{1} << systim_shift) - 1;
+  return best;
+}
+
+void Clock::sample() noexcept {
+  const Reading newest = read_clock();
+  fit_to(newest);
+  readings_[reading_count_++ % kept] = newest;
+  release_stuck();
+}
+
+/// The rate over all readings that are kept, and how wrong it can be: by what the first and the last leave open, and by
+/// what the card's clock may have changed its rate meanwhile.
+void Clock::fit_to(const Reading& newest) noexcept {
+  constexpr double rounding_ns = 2;
+  const Reading& oldest = readings_[reading_count_ > kept ? reading_count_ % kept : 0];
+  const auto ticks = static_cast<double>(newest.tsc - oldest.tsc);
+  const auto window_ns = static_cast<double>(newest.ns - oldest.ns);
+  ClockFit next;
+  next.reference_tsc = newest.tsc;
+  next.reference_ns = start_ns_ + newest.ns;
+  next.reference_systim = newest.systim;
+  next.ns_per_tick = window_ns / ticks;
+  const double width_ns = newest.half_width * next.ns_per_tick + rounding_ns;
+  next.error_ns_per_tick = (width_ns + oldest.half_width * next.ns_per_tick + rounding_ns) / ticks +
+                           most_wander * window_ns * 1e-9 * next.ns_per_tick;
+  if (reading_count_ > 1) {
+    const ClockFit last = fit();
+    const double claimed = last.error_at(newest.tsc);
+    const double difference =
+        std::abs(static_cast<double>(static_cast<std::int64_t>(last.to_ns(newest.tsc) - next.reference_ns)));
+    surprise_ns_ = std::max(surprise_ns_ * fading, difference - claimed - width_ns);
+    worst_error_ns_.store(std::max(worst_error_ns(), claimed), std::memory_order_relaxed);
+  }
+  next.error_ns = width_ns + surprise_ns_;
+  publish(next);
+}
+
+void Clock::publish(const ClockFit& fit) noexcept {
+  const std::uint32_t sequence = sequence_.load(std::memory_order_relaxed);  // only this thread stores it
+  sequence_.store(sequence + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);  // whoever sees a part of the new sees the odd sequence
+  reference_tsc_.store(fit.reference_tsc, std::memory_order_relaxed);
+  reference_ns_.store(fit.reference_ns, std::memory_order_relaxed);
+  reference_systim_.store(fit.reference_systim, std::memory_order_relaxed);
+  ns_per_tick_.store(fit.ns_per_tick, std::memory_order_relaxed);
+  error_ns_.store(fit.error_ns, std::memory_order_relaxed);
+  error_ns_per_tick_.store(fit.error_ns_per_tick, std::memory_order_relaxed);
+  sequence_.store(sequence + 2, std::memory_order_release);  // whoever sees it even sees all of the new
+}
+
+ClockFit Clock::fit() const noexcept {
+  while (true) {
+    const std::uint32_t before = sequence_.load(std::memory_order_acquire);
+    ClockFit fit;
+    fit.reference_tsc = reference_tsc_.load(std::memory_order_relaxed);
+    fit.reference_ns = reference_ns_.load(std::memory_order_relaxed);
+    fit.reference_systim = reference_systim_.load(std::memory_order_relaxed);
+    fit.ns_per_tick = ns_per_tick_.load(std::memory_order_relaxed);
+    fit.error_ns = error_ns_.load(std::memory_order_relaxed);
+    fit.error_ns_per_tick = error_ns_per_tick_.load(std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_acquire);  // the loads above come before the one below
+    if (before % 2 == 0 && sequence_.load(std::memory_order_relaxed) == before) return fit;
+    _mm_pause();
+  }
+}
+
+std::optional<std::uint64_t> Clock::take_received(std::span<const std::uint8_t> frame) noexcept {
+  const LatchUse use(latch_in_use_);
+  if (!use.mine() || (device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) == 0) return std::nullopt;
+  const std::uint32_t identity_low = device_.read(RXSATRL.offset());
+  const std::uint32_t high = device_.read(RXSATRH.offset());
+  const std::uint64_t low = device_.read(RXSTMPL.offset());
+  const std::uint64_t stamp = low | std::uint64_t{device_.read(RXSTMPH.offset())} << 32;
+  const std::span<const std::uint8_t> message = ptp_message(frame);
+  const auto is = [&message](std::uint32_t bytes, std::size_t offset, std::size_t count) {
+    return std::memcmp(&message[offset], &bytes, count) == 0;
+  };
+  const bool its_own = !message.empty() && is(identity_low, identity_offset, 4) &&
+                       is(high & 0xFFFF, identity_offset + 4, 2) && is(high >> 16, sequence_offset, 2);
+  if (its_own) return fit().stamp_to_ns(stamp);
+  unmatched_.fetch_add(1, std::memory_order_relaxed);
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> Clock::take_transmitted() noexcept {
+  if ((device_.read(TSYNCTXCTL.offset()) & TSYNCTXCTL_VALID) == 0) return std::nullopt;
+  const std::uint64_t low = device_.read(TXSTMPL.offset());
+  const std::uint64_t stamp = low | std::uint64_t{device_.read(TXSTMPH.offset())} << 32;
+  return fit().stamp_to_ns(stamp);
+}
+
+/// A frame that was stamped and then dropped behind the MAC leaves its stamp, and no other gets one before it is read.
+void Clock::release_stuck() noexcept {
+  const LatchUse use(latch_in_use_);
+  if (!use.mine()) return;
+  const bool full = (device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) != 0;
+  const std::uint64_t stamp = full ? device_.read(RXSTMPL.offset()) : none;
+  seen_count_ = full && stamp == seen_stamp_ ? seen_count_ + 1 : 0;
+  seen_stamp_ = stamp;
+  if (seen_count_ < stuck_samples) return;
+  device_.read(RXSTMPH.offset());
+  unmatched_.fetch_add(1, std::memory_order_relaxed);
+  seen_stamp_ = none;
+}
+
+}  // namespace ixcap::ixgbe
