@@ -2,8 +2,8 @@
 #
 #     CACHE/qemu/              Debian 13's QEMU with its libraries, unpacked: runs through its own loader
 #     CACHE/guest/             Debian 12's programs for the guest, unpacked
-#     CACHE/vmlinuz            Debian 12's kernel
-#     CACHE/initramfs.cpio     the guest's file system, without /init and the job: tests/vm/run adds them
+#     CACHE/kernel-VERSION/    a kernel, vmlinuz, and the part of the guest's file system with its modules, modules.cpio
+#     CACHE/initramfs.cpio     the rest of the guest's file system, without /init and the job: tests/vm/run adds them
 #     CACHE/stamp              what made these and their checksums; there is none until all of it is there
 
 vm_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,6 +11,9 @@ vm_cache=${IXCAP_VM_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/ixcap-vm}
 # Of Debian 12 and 13; vfio-user-pci is in QEMU since 10.1, which Debian 13 has among its backports.
 vm_guest_suite=bookworm
 vm_qemu_suite=trixie
+# Kernels by version, and whose they are; which one guests run unless told otherwise.
+declare -A vm_kernels=([6.1]=bookworm [6.12]=trixie)
+vm_usual_kernel=6.1
 
 # say TEXT...: a line of ours among what other programs print.
 say() { echo "${0##*/vm/}: $*" >&2; }
