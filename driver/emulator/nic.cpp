@@ -204,7 +204,11 @@ std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
     const std::span<const std::uint8_t> frame = wire_->receive();
     if (frame.empty()) break;
     const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size(), WireFrame::longest));
-    if (open) receive_path_.receive({frame.data(), length, length});
+    if (open) {
+      receive_path_.receive({frame.data(), length, length});
+    } else {
+      ++unheard_;
+    }
   }
   if (open) receive_path_.write_back();
   return taken;
@@ -293,12 +297,27 @@ WireCounts Nic::counts() const {
   const ControlLock lock(*this);
   WireCounts counts = receive_path_.counts();
   counts.zero_filled = zero_filled_;
+  counts.unheard = unheard_;
   return counts;
 }
 
 TransmitCounts Nic::transmit_counts() const {
   const ControlLock lock(*this);
   return transmit_path_.counts();
+}
+
+std::vector<QueueCounts> Nic::receive_queue_counts() const {
+  const ControlLock lock(*this);
+  std::vector<QueueCounts> counts;
+  for (std::uint32_t queue = 0; queue < ixgbe::RDT.count; ++queue) counts.push_back(receive_path_.queue_counts(queue));
+  return counts;
+}
+
+std::vector<QueueCounts> Nic::transmit_queue_counts() const {
+  const ControlLock lock(*this);
+  std::vector<QueueCounts> counts;
+  for (std::uint32_t queue = 0; queue < ixgbe::TDT.count; ++queue) counts.push_back(transmit_path_.queue_counts(queue));
+  return counts;
 }
 
 }  // namespace ixcap::emulator

@@ -23,6 +23,7 @@
 
 #include <ixcap/driver/emulator/dma_map.hpp>
 #include <ixcap/driver/emulator/packet_buffer.hpp>
+#include <ixcap/driver/emulator/queue_counts.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/receive_classifier.hpp>
 #include <ixcap/driver/emulator/receive_queue.hpp>
@@ -47,6 +48,7 @@ struct WireCounts {
   std::uint64_t delivered = 0;      ///< written to memory
   std::uint64_t waiting = 0;        ///< in the packet buffer now
   std::uint64_t zero_filled = 0;    ///< of `frames`: truncated in their capture file, completed with zeros
+  std::uint64_t unheard = 0;        ///< not among `frames`: came from the wire's other end while nobody listened
 };
 
 class ReceivePath {
@@ -85,6 +87,7 @@ class ReceivePath {
   void flush_statistics() noexcept;
 
   const WireCounts& counts() const noexcept { return counts_; }
+  QueueCounts queue_counts(std::uint32_t index) const noexcept;
 
  private:
   /// Counted since the last flush_statistics().
@@ -107,6 +110,7 @@ class ReceivePath {
   bool vlan_admitted(const WireFrame& frame) const noexcept;
   bool in_multicast_table(const std::uint8_t* address) const noexcept;
   bool is_own_address(const std::uint8_t* address) const noexcept;
+  void keep_counts(std::uint32_t index) noexcept;
   void count_on_wire(const WireFrame& frame) noexcept;
   /// Whether `wanted` descriptors are free; a queue without a ring takes every frame as a fault.
   bool has_descriptors(std::uint32_t index, std::uint32_t wanted) noexcept {
@@ -136,7 +140,8 @@ class ReceivePath {
   bool strip_fcs_ = true;
   std::uint32_t longest_ = 0;
   std::array<ReceiveQueue, queue_count> queues_;
-  std::vector<std::uint32_t> enabled_;  ///< queues, in the order of their enabling; never reallocated
+  std::array<QueueCounts, queue_count> queue_counts_{};  ///< up to the last flush_statistics() or reset()
+  std::vector<std::uint32_t> enabled_;                   ///< queues, in the order of their enabling; never reallocated
   PacketBuffer packet_buffer_;
   std::vector<std::uint8_t> stored_;  ///< a frame as it goes to memory, where that is not as it came
   Pending pending_{};
