@@ -73,14 +73,16 @@ shown() {
 
 # within SECONDS COMMAND...: whether the command succeeds in this time; tries it four times a second.
 within() {
-  local tries=$(($1 * 4))
+  local end=$(($(seconds) + $1))
   shift
   while ! "$@"; do
-    tries=$((tries - 1))
-    if [ "$tries" -le 0 ]; then return 1; fi
+    if [ "$(seconds)" -gt "$end" ]; then return 1; fi
     sleep 0.25
   done
 }
+
+# seconds: since the guest's start.
+seconds() { sed 's/\..*//' /proc/uptime; }
 
 # The network interface of the software NIC, once it has a driver.
 interface() {
@@ -113,11 +115,12 @@ exchange_frames() {
   ping -c 2 -i 0.2 -w 20 "$host_address"
 }
 
-# no_complaints: whether the kernel logged nothing as bad as a warning since the last call, nor a call trace.
+# no_complaints [PATTERN]: whether the kernel logged nothing as bad as a warning since the last call, nor a call trace;
+# lines that match the pattern are expected.
 no_complaints() {
   local bad
   # -r shows each line's facility and level as <N>; a warning is 4, and lower is worse.
-  bad=$(dmesg -r -c | tee -a /tmp/dmesg | grep -E '^<[0-4]>|Call Trace|cut here')
+  bad=$(dmesg -r -c | tee -a /tmp/dmesg | grep -E '^<[0-4]>|Call Trace|cut here' | grep -Ev "${1:-^\$}")
   if [ -z "$bad" ]; then return 0; fi
   echo "$bad"
   echo "$bad" | sed 's/^/complaint /' >&3
