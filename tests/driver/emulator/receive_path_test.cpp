@@ -8,6 +8,7 @@
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 
+#include "tests/driver/emulator/rings.hpp"
 #include "tests/driver/list_traffic.hpp"
 
 namespace ixcap::emulator {
