@@ -21,6 +21,7 @@
 
 #include "tools/command.hpp"
 #include "tools/emulate_control.hpp"
+#include "tools/emulate_statistics.hpp"
 #include "tools/signals.hpp"
 #include "tools/wire_recorder.hpp"
 
@@ -66,9 +67,17 @@ class EmulatedPort {
   }
 
   void print_statistics() const {
-    const emulator::WireCounts counts = nic_->counts();
-    fmt::print(stderr, "{}: {} frames on the wire, {} delivered, {} missed, {} without a descriptor, {} DMA faults\n",
-               server_.path(), counts.frames, counts.delivered, counts.missed, counts.no_descriptor, counts.dma_faults);
+    std::fputs(emulated_statistics(server_.path(), *nic_).c_str(), stderr);
+    if (tap_ == nullptr) return;
+    fmt::print(stderr, "{}: {} frames refused by the TAP interface, {} bytes of padding added to its own\n",
+               server_.path(), tap_->lost(), tap_->padding());
+  }
+
+  /// The link is down while the TAP interface is, as with a host at a cable.
+  void follow_tap() {
+    if (tap_ == nullptr || tap_->up() == carrier_) return;
+    carrier_ = !carrier_;
+    nic_->set_carrier(carrier_);
   }
 
   /// Says once why the traffic ended early, if it did; whether it did.
@@ -105,6 +114,7 @@ class EmulatedPort {
   emulator::VfioUserServer server_;  ///< ends before the NIC does
   bool reported_ = false;
   bool recording_reported_ = false;
+  bool carrier_ = true;  ///< as the TAP interface had it last
 };
 
 /// Serves until a signal comes. Answers the exit status.
@@ -135,6 +145,7 @@ int emulate(const EmulateOptions& options) {
   while (!finish_requested()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     for (const auto& port : ports) failed |= port->report_failure() | port->report_recording();
+    for (const auto& port : ports) port->follow_tap();
     if (take_statistics_request()) {
       for (const auto& port : ports) port->print_statistics();
     }

@@ -271,6 +271,8 @@ std::size_t Nic::take_from_wire(std::size_t frames, bool open) {
       receive_path_.receive(whole);
     } else if (open) {
       receive_with_faults(faults_->arriving(whole));
+    } else {
+      ++unheard_;
     }
   }
   if (open) receive_path_.write_back();
@@ -368,12 +370,27 @@ WireCounts Nic::counts() const {
   const ControlLock lock(*this);
   WireCounts counts = receive_path_.counts();
   counts.zero_filled = zero_filled_;
+  counts.unheard = unheard_;
   return counts;
 }
 
 TransmitCounts Nic::transmit_counts() const {
   const ControlLock lock(*this);
   return transmit_path_.counts();
+}
+
+std::vector<QueueCounts> Nic::receive_queue_counts() const {
+  const ControlLock lock(*this);
+  std::vector<QueueCounts> counts;
+  for (std::uint32_t queue = 0; queue < ixgbe::RDT.count; ++queue) counts.push_back(receive_path_.queue_counts(queue));
+  return counts;
+}
+
+std::vector<QueueCounts> Nic::transmit_queue_counts() const {
+  const ControlLock lock(*this);
+  std::vector<QueueCounts> counts;
+  for (std::uint32_t queue = 0; queue < ixgbe::TDT.count; ++queue) counts.push_back(transmit_path_.queue_counts(queue));
+  return counts;
 }
 
 }  // namespace ixcap::emulator

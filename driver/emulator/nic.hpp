@@ -29,6 +29,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include <ixcap/driver/emulator/client_interrupts.hpp>
 #include <ixcap/driver/emulator/clock.hpp>
@@ -40,6 +41,7 @@
 #include <ixcap/driver/emulator/interrupts.hpp>
 #include <ixcap/driver/emulator/msix_table.hpp>
 #include <ixcap/driver/emulator/pci_function.hpp>
+#include <ixcap/driver/emulator/queue_counts.hpp>
 #include <ixcap/driver/emulator/receive_path.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/time_stamps.hpp>
@@ -125,6 +127,10 @@ class Nic final : public pci::Device, public PciFunction {
 
   WireCounts counts() const;
   TransmitCounts transmit_counts() const;
+
+  /// What each queue has moved, by its number in the registers.
+  std::vector<QueueCounts> receive_queue_counts() const;
+  std::vector<QueueCounts> transmit_queue_counts() const;
 
  private:
   /// HLREG0.LPBK: what is sent is received.
@@ -212,6 +218,7 @@ class Nic final : public pci::Device, public PciFunction {
   const WireFrame* on_wire_ = nullptr;  ///< the frame that comes next; used by the wire's side only, as is exhausted_
   bool exhausted_ = false;              ///< the traffic has no frame after on_wire_
   std::uint64_t zero_filled_ = 0;
+  std::uint64_t unheard_ = 0;
   Rate rate_;
   std::uint64_t arrival_ps_ = 0;  ///< when on_wire_ arrives, in time since the wire started
   FaultSpec fault_spec_;

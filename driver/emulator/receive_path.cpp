@@ -84,7 +84,10 @@ ReceivePath::ReceivePath(RegisterFile& registers, const DmaMap& dma, QueueEvents
 }
 
 void ReceivePath::reset() noexcept {
-  for (ReceiveQueue& queue : queues_) queue = {};
+  for (std::uint32_t index = 0; index < queue_count; ++index) {
+    keep_counts(index);
+    queues_[index] = {};
+  }
   enabled_.clear();
   counts_.missed += counts_.waiting;  // a reset throws them away
   counts_.waiting = 0;
@@ -476,9 +479,22 @@ void ReceivePath::flush_statistics() noexcept {
     add_sticking(registers_, ixgbe::QPRDC, queue.no_descriptor, slot);
     add_sticking(registers_, ixgbe::RXDGPC, queue.packets);
     add_sticking_wide(registers_, ixgbe::RXDGBCL, ixgbe::RXDGBCH, queue.bytes);
-    queue.packets = queue.bytes = queue.no_descriptor = 0;
+    keep_counts(index);
+    queue.no_descriptor = 0;
     registers_.set(ixgbe::RDH, queue.head, index);
   }
+}
+
+/// Moves what a queue has counted to where it stays.
+void ReceivePath::keep_counts(std::uint32_t index) noexcept {
+  ReceiveQueue& queue = queues_[index];
+  queue_counts_[index] = queue_counts(index);
+  queue.packets = queue.bytes = 0;
+}
+
+QueueCounts ReceivePath::queue_counts(std::uint32_t index) const noexcept {
+  const QueueCounts& kept = queue_counts_[index];
+  return {kept.frames + queues_[index].packets, kept.bytes + queues_[index].bytes};
 }
 
 }  // namespace ixcap::emulator

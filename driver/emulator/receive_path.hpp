@@ -29,6 +29,7 @@
 #include <ixcap/driver/emulator/faults.hpp>
 #include <ixcap/driver/emulator/flow_director.hpp>
 #include <ixcap/driver/emulator/packet_buffer.hpp>
+#include <ixcap/driver/emulator/queue_counts.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/receive_classifier.hpp>
 #include <ixcap/driver/emulator/receive_queue.hpp>
@@ -62,6 +63,7 @@ struct WireCounts {
   std::uint64_t delivered = 0;      ///< written to memory
   std::uint64_t waiting = 0;        ///< in the packet buffer now
   std::uint64_t zero_filled = 0;    ///< of `frames`: truncated in their capture file, completed with zeros
+  std::uint64_t unheard = 0;        ///< not among `frames`: came from the wire's other end while nobody listened
 
   /// Bad frames that went no further than the MAC.
   std::uint64_t rejected() const noexcept {
@@ -116,6 +118,7 @@ class ReceivePath {
   void write_back_late() noexcept;
 
   const WireCounts& counts() const noexcept { return counts_; }
+  QueueCounts queue_counts(std::uint32_t index) const noexcept;
 
  private:
   /// Counted since the last flush_statistics().
@@ -140,6 +143,7 @@ class ReceivePath {
   bool is_own_address(const std::uint8_t* address) const noexcept;
   bool bad(const WireFrame& frame) const noexcept { return frame.damage != 0 || too_long(frame); }
   WireFrame as_kept(const WireFrame& frame) const noexcept;
+  void keep_counts(std::uint32_t index) noexcept;
   void count_on_wire(const WireFrame& frame) noexcept;
   void count_good(const WireFrame& frame) noexcept;
   /// Whether `wanted` descriptors are free; a queue without a ring takes every frame as a fault.
@@ -181,7 +185,8 @@ class ReceivePath {
   bool store_bad_ = false;  ///< FCTRL.SBP
   std::uint32_t longest_ = 0;
   std::array<ReceiveQueue, queue_count> queues_;
-  std::vector<std::uint32_t> enabled_;  ///< queues, in the order of their enabling; never reallocated
+  std::array<QueueCounts, queue_count> queue_counts_{};  ///< up to the last flush_statistics() or reset()
+  std::vector<std::uint32_t> enabled_;                   ///< queues, in the order of their enabling; never reallocated
   PacketBuffer packet_buffer_;
   std::vector<std::uint8_t> stored_;  ///< a frame as it goes to memory, where that is not as it came
   Pending pending_{};

@@ -38,13 +38,21 @@ class TapWire final : public Wire {
   /// Frames that the stack did not take.
   std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
 
+  /// Bytes added to short frames of the stack: a network card there would have.
+  std::uint64_t padding() const noexcept { return padding_.load(std::memory_order_relaxed); }
+
+  /// Whether the interface is up (ip link set NAME up), or cannot be seen: its owner may have moved it elsewhere.
+  bool up() const noexcept;
+
   /// Becomes readable when a frame is there to receive; for who would wait rather than ask again and again.
   int file() const noexcept { return file_; }
 
  private:
+  std::string name_;
   int file_ = -1;
   std::vector<std::uint8_t> frame_;  ///< what receive() answered last
   std::atomic<std::uint64_t> lost_ = 0;
+  std::atomic<std::uint64_t> padding_ = 0;
 };
 
 }  // namespace ixcap::emulator

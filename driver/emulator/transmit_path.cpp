@@ -33,7 +33,10 @@ TransmitPath::TransmitPath(RegisterFile& registers, const DmaMap& dma, QueueEven
 }
 
 void TransmitPath::reset() noexcept {
-  for (Queue& queue : queues_) queue = {};
+  for (std::uint32_t index = 0; index < queue_count; ++index) {
+    keep_counts(index);
+    queues_[index] = {};
+  }
   enabled_.clear();
   pending_ = {};
 }
@@ -220,6 +223,7 @@ bool TransmitPath::send_frame(Queue& queue, std::uint8_t* frame, std::uint32_t l
   }
   if (length < shortest_padded && (registers_.get(ixgbe::HLREG0) & ixgbe::HLREG0_TXPADEN) != 0) {
     std::memset(frame + length, 0, shortest_padded - length);
+    counts_.padding += shortest_padded - length;
     length = shortest_padded;
   }
   count(queue, {frame, length});
@@ -291,8 +295,19 @@ void TransmitPath::flush_statistics() noexcept {
     const std::uint32_t slot = registers_.get(ixgbe::TQSM, index / 4) >> (index % 4 * 8) & 0xF;
     add_sticking(registers_, ixgbe::QPTC, queue.packets, slot);
     add_sticking_wide(registers_, ixgbe::QBTC_L, ixgbe::QBTC_H, queue.bytes, slot);
-    queue.packets = queue.bytes = 0;
+    keep_counts(index);
   }
+}
+
+/// Moves what a queue has counted to where it stays.
+void TransmitPath::keep_counts(std::uint32_t index) noexcept {
+  queue_counts_[index] = queue_counts(index);
+  queues_[index].packets = queues_[index].bytes = 0;
+}
+
+QueueCounts TransmitPath::queue_counts(std::uint32_t index) const noexcept {
+  const QueueCounts& kept = queue_counts_[index];
+  return {kept.frames + queues_[index].packets, kept.bytes + queues_[index].bytes};
 }
 
 }  // namespace ixcap::emulator

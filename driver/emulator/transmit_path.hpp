@@ -20,6 +20,7 @@
 
 #include <ixcap/driver/emulator/descriptor_ring.hpp>
 #include <ixcap/driver/emulator/dma_map.hpp>
+#include <ixcap/driver/emulator/queue_counts.hpp>
 #include <ixcap/driver/emulator/queue_events.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/time_stamps.hpp>
@@ -39,6 +40,7 @@ struct TransmitCounts {
   std::uint64_t dma_faults = 0;  ///< a buffer or the ring was not mapped for DMA
   std::uint64_t frames = 0;      ///< on the wire
   std::uint64_t bytes = 0;       ///< of these frames, without FCS
+  std::uint64_t padding = 0;     ///< of these bytes: added to short frames
 
   std::uint64_t descriptor_faults = 0;  ///< times that a queue met a descriptor that was not mapped, and waited
   std::uint64_t write_back_faults = 0;  ///< heads that could not be written back: TDWBA was not mapped for DMA
@@ -69,6 +71,7 @@ class TransmitPath {
   void flush_statistics() noexcept;
 
   const TransmitCounts& counts() const noexcept { return counts_; }
+  QueueCounts queue_counts(std::uint32_t index) const noexcept;
 
  private:
   static constexpr std::uint32_t queue_count = ixgbe::TDT.count;
@@ -120,6 +123,7 @@ class TransmitPath {
   bool send_segments(Queue& queue, const Packet& packet, const TransmitContext& context, Wire& wire) noexcept;
   bool send_frame(Queue& queue, std::uint8_t* frame, std::uint32_t length, std::uint32_t command, std::uint16_t vlan,
                   Wire& wire) noexcept;
+  void keep_counts(std::uint32_t index) noexcept;
   void count(Queue& queue, std::span<const std::uint8_t> frame) noexcept;
   bool report(const Queue& queue, std::uint32_t index, std::uint32_t from, std::uint32_t count) noexcept;
 
@@ -128,9 +132,10 @@ class TransmitPath {
   QueueEvents* events_;
   TimeStamps* stamps_;
   std::array<Queue, queue_count> queues_;
-  std::vector<std::uint32_t> enabled_;  ///< queues, in the order of their enabling; never reallocated
-  std::vector<std::uint8_t> packet_;    ///< room for a tag, then the packet that is being sent
-  std::vector<std::uint8_t> segment_;   ///< room for a tag, then one segment of it
+  std::array<QueueCounts, queue_count> queue_counts_{};  ///< up to the last flush_statistics() or reset()
+  std::vector<std::uint32_t> enabled_;                   ///< queues, in the order of their enabling; never reallocated
+  std::vector<std::uint8_t> packet_;                     ///< room for a tag, then the packet that is being sent
+  std::vector<std::uint8_t> segment_;                    ///< room for a tag, then one segment of it
   Pending pending_{};
   TransmitCounts counts_;
 };

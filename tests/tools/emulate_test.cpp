@@ -19,6 +19,7 @@
 namespace ixcap::test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -69,6 +70,27 @@ TEST(Emulate, ServesTheFramesOfAFile) {
   EXPECT_THAT(served.err, HasSubstr("nic.sock: a client has come"));
   EXPECT_THAT(served.err, HasSubstr("nic.sock: 2000 frames on the wire, 2000 delivered"));
   EXPECT_FALSE(std::filesystem::exists(folder.file("nic.sock")));
+}
+
+TEST(Emulate, CarriesTheTrafficMixToAnotherProcessToTheFrame) {
+  const TemporaryFolder folder;
+  const std::string mix = "mix?count=20000&seed=5";
+  write_traffic(folder.file("sent.pcap"), mix);
+  Process server({IXCAP_COMMAND, "emulate", "--socket", folder.file("nic.sock"), "--traffic", mix});
+  wait_for_words(server, "is at vfio-user:");
+  const Result result = capture_from(folder.file("nic.sock"), folder.file("out.pcapng"), "20000");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("20000 packets captured\n20000 packets received by filter\n0 packets dropped"));
+  EXPECT_THAT(result.err, HasSubstr("the sum is right"));
+  const std::vector<CapturedFrame> sent = read_capture(folder.file("sent.pcap")).frames;
+  EXPECT_EQ(read_capture(folder.file("out.pcapng")).frames, sent);
+  std::size_t bytes = 0;
+  for (const CapturedFrame& frame : sent) bytes += frame.wire_length;
+  server.send(SIGTERM);
+  EXPECT_THAT(server.wait().err, AllOf(HasSubstr("nic.sock: 20000 frames on the wire, 20000 delivered, 0 missed, "
+                                                 "0 without a descriptor, 0 DMA faults"),
+                                       HasSubstr("receive queue 0: 20000 frames, " +
+                                                 std::to_string(bytes + 4 * sent.size()) + " bytes with FCS")));
 }
 
 TEST(Emulate, ServesSeveralCardsAndOneClientAfterTheOther) {

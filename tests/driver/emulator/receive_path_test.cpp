@@ -8,6 +8,7 @@
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 
+#include "tests/driver/emulator/rings.hpp"
 #include "tests/driver/list_traffic.hpp"
 
 namespace ixcap::emulator {
@@ -45,6 +46,30 @@ TEST(ReceivePath, WaitsForDescriptorsWhenTheRateIsMax) {
   port.start_receiving();
   EXPECT_EQ(nic.step(200), small_ring - 1) << "one descriptor always stays with the driver";
   EXPECT_EQ(nic.counts().no_descriptor, 0u);
+}
+
+TEST(ReceivePath, CountsWhatEachQueueReceivedWhateverIsReadOrReset) {
+  Nic nic(traffic(std::vector<ListedFrame>(20, make_frame(60))), {}, Drive::stepped);
+  Port port(nic, {small_ring});
+  port.start_receiving();
+  EXPECT_EQ(nic.step(10), 10u);
+  port.statistics().update();
+  EXPECT_EQ(nic.step(5), 5u);
+  nic.write(ixgbe::CTRL.offset(), ixgbe::CTRL_RST);
+  const std::vector<QueueCounts> counts = nic.receive_queue_counts();
+  EXPECT_EQ(counts[0].frames, 15u);
+  EXPECT_EQ(counts[0].bytes, 15u * 64u);
+  EXPECT_EQ(counts[1].frames, 0u);
+}
+
+TEST(ReceivePath, CountsWhatComesWhileNobodyListens) {
+  test::ListWire wire;
+  wire.coming.assign(3, test::Packet(60));
+  Nic nic(nullptr, {}, Drive::stepped);
+  nic.connect(&wire);
+  nic.step(3);
+  EXPECT_EQ(nic.counts().unheard, 3u);
+  EXPECT_EQ(nic.counts().frames, 0u);
 }
 
 TEST(ReceivePath, DropsAtTheQueueWhenTheWireDoesNotWait) {

@@ -103,6 +103,29 @@ TEST_F(TapWireTest, CarriesFramesFromTheStack) {
   }
 }
 
+TEST_F(TapWireTest, PadsShortFramesOfTheStackAsACardWould) {
+  std::vector<std::uint8_t> frame = sample_frame();
+  frame.resize(42);
+  ASSERT_EQ(::send(stack_, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+  std::vector<std::uint8_t> received;
+  do {
+    ASSERT_TRUE(readable(wire_->file()));
+    const auto bytes = wire_->receive();
+    received.assign(bytes.begin(), bytes.end());
+  } while (received.size() < 14 || received[12] != 0x88 || received[13] != 0xB5);
+  frame.resize(60, 0);
+  EXPECT_EQ(received, frame);
+  EXPECT_GE(wire_->padding(), 18u);
+}
+
+TEST_F(TapWireTest, TellsWhetherTheInterfaceIsUp) {
+  EXPECT_TRUE(wire_->up());
+  ifreq request{};
+  name_.copy(request.ifr_name, IFNAMSIZ - 1);
+  ASSERT_EQ(::ioctl(stack_, SIOCSIFFLAGS, &request), 0) << std::strerror(errno);
+  EXPECT_FALSE(wire_->up());
+}
+
 TEST_F(TapWireTest, AnswersWithNothingWhenNothingIsThere) {
   while (!wire_->receive().empty()) {
   }

@@ -169,6 +169,7 @@ TEST_F(TransmitPathTest, PadsShortFramesWhenTold) {
   padded.resize(60);
   EXPECT_EQ(wire_.sent[0], padded);
   EXPECT_EQ(wire_.sent[1], packet_of(20));
+  EXPECT_EQ(nic_.transmit_counts().padding, 40u);
 }
 
 TEST_F(TransmitPathTest, TakesTheDriversFcsIfItIsRight) {
@@ -242,6 +243,25 @@ TEST_F(TransmitPathTest, CountsInTheStatisticsRegisters) {
   EXPECT_EQ(nic_.read(0x06030 + 3 * 0x40), 3u) << "QPTC by the address that drivers use";
   EXPECT_EQ(nic_.read(ixgbe::QBTC_L.offset(3)), bytes);
   EXPECT_EQ(nic_.read(ixgbe::TXDGPC.offset()), 3u);
+}
+
+TEST_F(TransmitPathTest, CountsWhatEachQueueSentWhateverIsReadOrReset) {
+  TransmitRing first(nic_, 1);
+  TransmitRing second(nic_, 64);
+  first.add(packet_of(100), advanced | whole);
+  send(first);
+  nic_.read(ixgbe::GPTC.offset());
+  first.add(packet_of(200), advanced | whole);
+  send(first);
+  second.add(packet_of(20), advanced | whole);
+  send(second);
+  nic_.write(ixgbe::CTRL.offset(), ixgbe::CTRL_RST);
+  const std::vector<QueueCounts> counts = nic_.transmit_queue_counts();
+  EXPECT_EQ(counts[1].frames, 2u);
+  EXPECT_EQ(counts[1].bytes, 104u + 204u);
+  EXPECT_EQ(counts[64].frames, 1u);
+  EXPECT_EQ(counts[64].bytes, 64u) << "with padding and FCS";
+  EXPECT_EQ(counts[0].frames, 0u);
 }
 
 TEST_F(TransmitPathTest, StandsStillWithoutTransmitEnableOrBusMaster) {
