@@ -1,32 +1,15 @@
 #include <algorithm>
-#include <cctype>
 
 #include <ixcap/capture/interface.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/ixgbe/models.hpp>
+#include <ixcap/driver/pci/address.hpp>
 
 namespace ixcap::capture {
 namespace {
 
 constexpr const char* forms =
     "give emulator, emulator:FILE, emulator:mix, vfio-user:SOCKET or a card's address (see 'ixcap devices')";
-
-/// "0000:03:00.0" for that and for "03:00.0"; empty if it is neither.
-std::string pci_address(std::string_view name) {
-  const std::string whole =
-      name.size() == std::string_view("03:00.0").size() ? "0000:" + std::string(name) : std::string(name);
-  constexpr std::string_view pattern = "hhhh:hh:hh.d";
-  if (whole.size() != pattern.size()) return "";
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    const bool hex = std::isxdigit(static_cast<unsigned char>(whole[i])) != 0;
-    if (pattern[i] == 'h' ? !hex : pattern[i] == 'd' ? whole[i] < '0' || whole[i] > '7' : whole[i] != pattern[i])
-      return "";
-  }
-  std::string address = whole;
-  std::transform(address.begin(), address.end(), address.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return address;
-}
 
 bool is_82599(const pci::Identity& id) {
   return id.vendor == ixgbe::intel_vendor_id &&
@@ -75,8 +58,8 @@ Interface::Interface(std::string_view name) : name_(name) {
     device_ = std::move(device);
     return;
   }
-  if (const std::string address = pci_address(name); !address.empty()) {
-    auto device = open_card(address);
+  if (const std::optional<std::string> address = pci::canonical_address(name)) {
+    auto device = open_card(*address);
     card_ = device.get();
     device_ = std::move(device);
     return;

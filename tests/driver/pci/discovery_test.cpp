@@ -60,5 +60,53 @@ TEST_F(Discovery, IgnoresGarbage) {
   EXPECT_TRUE(find_functions(0x8086, x520, folder.file("absent")).empty());
 }
 
+TEST_F(Discovery, TellsWhatAFunctionIsPartOf) {
+  const fs::path path = add_function("0000:03:00.0", "0x8086", "0x10fb");
+  std::ofstream(path / "class") << "0x020000\n";
+  std::ofstream(path / "driver_override") << "vfio-pci\n";
+  std::ofstream(path / "numa_node") << "1\n";
+  std::ofstream(path / "sriov_numvfs") << "2\n";
+  std::ofstream(path / "current_link_speed") << "2.5 GT/s PCIe\n";
+  std::ofstream(path / "current_link_width") << "4\n";
+  std::ofstream(path / "max_link_speed") << "5.0 GT/s PCIe\n";
+  std::ofstream(path / "max_link_width") << "8\n";
+  fs::create_directory_symlink("../../../../kernel/iommu_groups/12", path / "iommu_group");
+  const auto function = find_function("0000:03:00.0", folder.file(""));
+  ASSERT_TRUE(function.has_value());
+  EXPECT_TRUE(function->is_ethernet());
+  EXPECT_FALSE(function->is_bridge());
+  EXPECT_EQ(function->driver_override, "vfio-pci");
+  EXPECT_EQ(function->numa_node, 1);
+  EXPECT_EQ(function->virtual_functions, 2u);
+  EXPECT_EQ(function->iommu_group, 12u);
+  EXPECT_EQ(function->link.megabits_per_second(), 8'000u);
+  EXPECT_EQ(function->best_link.megabits_per_second(), 32'000u);
+  EXPECT_EQ(find_function("0000:03:00.1", folder.file("")), std::nullopt);
+  EXPECT_EQ(find_function("..", folder.file("")), std::nullopt);
+}
+
+TEST_F(Discovery, WhatTheKernelDoesNotKnowIsZero) {
+  const fs::path path = add_function("0000:03:00.0", "0x8086", "0x10fb");
+  std::ofstream(path / "driver_override") << "(null)\n";
+  std::ofstream(path / "current_link_speed") << "Unknown\n";
+  std::ofstream(path / "current_link_width") << "255\n";
+  fs::create_directory_symlink("../../../../kernel/iommu_groups/none", path / "iommu_group");
+  const auto function = find_function("0000:03:00.0", folder.file(""));
+  ASSERT_TRUE(function.has_value());
+  EXPECT_EQ(function->driver_override, "");
+  EXPECT_EQ(function->link.megabits_per_second(), 0u);
+  EXPECT_EQ(function->link.lanes, 0u);
+  EXPECT_EQ(function->iommu_group, std::nullopt);
+  EXPECT_EQ(function->numa_node, -1);
+}
+
+TEST_F(Discovery, FindsWhatIsBuiltUponAnInterface) {
+  for (const char* link : {"enp3s0f0/upper_br0", "br0/upper_vlan5", "br0/lower_enp3s0f0", "vlan5/upper_br0"}) {
+    fs::create_directories(fs::path(folder.file("class/net")) / link);
+  }
+  EXPECT_EQ(interfaces_over("enp3s0f0", folder.file("")), (std::vector<std::string>{"enp3s0f0", "br0", "vlan5"}));
+  EXPECT_EQ(interfaces_over("eth9", folder.file("")), std::vector<std::string>{"eth9"});
+}
+
 }  // namespace
 }  // namespace ixcap::pci

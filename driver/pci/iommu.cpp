@@ -1,0 +1,68 @@
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include <ixcap/driver/pci/binding.hpp>
+
+namespace ixcap::pci {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+bool has_parameter(const std::string& command_line, const std::string& parameter) {
+  std::istringstream words(command_line);
+  for (std::string word; words >> word;) {
+    if (word == parameter || word.starts_with(parameter + ",")) return true;
+  }
+  return false;
+}
+
+/// The commands that change the kernel's command line on Debian; `expression` is sed's.
+std::string edit_command_line(const std::string& expression) {
+  return "sed -i '" + expression + "' /etc/default/grub && update-grub && reboot";
+}
+
+struct Vendor {
+  const char* switch_name;  ///< of the kernel
+  const char* table;        ///< of ACPI, with which the firmware tells of its IOMMU
+  const char* firmware_option;
+};
+
+}  // namespace
+
+std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function) {
+  if (function.iommu_group) return std::nullopt;
+  const Roots& roots = kernel.roots();
+  const bool amd = read_text(roots.procfs + "/cpuinfo").find("AuthenticAMD") != std::string::npos;
+  const Vendor vendor = amd ? Vendor{"amd_iommu", "IVRS", "AMD-Vi, or IOMMU"} : Vendor{"intel_iommu", "DMAR", "VT-d"};
+  const std::string command_line = read_text(roots.procfs + "/cmdline");
+  const auto refuse = [&](const std::string& reason, const std::string& mend) {
+    return Error("no IOMMU confines the card", function.address, reason, mend);
+  };
+  for (const std::string& off : {std::string(vendor.switch_name) + "=off", std::string("iommu=off")}) {
+    if (has_parameter(command_line, off)) {
+      return refuse("the kernel was started with " + off, edit_command_line("s/ *\\b" + off + "\\b//"));
+    }
+  }
+  std::error_code absent;
+  const std::string tables = roots.sysfs + "/firmware/acpi/tables";
+  if (fs::exists(tables, absent) && !fs::exists(tables + "/" + vendor.table, absent)) {
+    return refuse("the firmware offers none", std::string("turn on ") + vendor.firmware_option +
+                                                  " in the BIOS setup; in a virtual machine, give it one");
+  }
+  const std::string on = std::string(vendor.switch_name) + "=on";
+  if (!amd && !has_parameter(command_line, on)) {
+    return refuse("the kernel was started without " + on, edit_command_line("s/^GRUB_CMDLINE_LINUX=\"/&" + on + " /"));
+  }
+  return refuse("the kernel uses none for it", "see why: dmesg | grep -iE 'dmar|iommu|amd-vi'");
+}
+
+}  // namespace ixcap::pci
