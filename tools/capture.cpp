@@ -18,6 +18,7 @@
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/idle.hpp>
 
+#include "tools/card.hpp"
 #include "tools/command.hpp"
 #include "tools/progress.hpp"
 #include "tools/signals.hpp"
@@ -40,6 +41,7 @@ struct CaptureOptions {
   bool verbose = false;
   bool unbuffered = false;
   bool vlan_aware = false;
+  bool bind = false;
   bool accepted = false;  // flags that mean nothing to a file
   std::vector<std::string> words;
 };
@@ -263,11 +265,16 @@ void add_capture_command(CLI::App& application, int& status) {
   command->add_flag("-U,--packet-buffered", options->unbuffered,
                     "Write packets out as they come, not when a buffer is full");
   command->add_flag("--vlan-aware", options->vlan_aware, "The expression looks behind VLAN tags, at most two");
+  command->add_flag("--bind", options->bind, "Take the card from the kernel for this run, and give it back at its end");
   command->add_flag("-n,-p,-e", options->accepted, "Accepted as tcpdump does; without effect on a file");
   command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none captures every packet");
   command->callback([options, &status] {
     watch_signals();
+    if (options->bind) session_options(*options);  // what is wrong with the words shows before a card changes hands
+    const auto loan = options->bind ? std::make_unique<CardLoan>(options->interface, options->quiet) : nullptr;
+    require_bound(options->interface);
     status = Capture(*options).run();
+    if (loan != nullptr && !loan->end()) status = 1;
   });
 }
 

@@ -55,11 +55,14 @@ int main(int argc, char** argv) {
   application.require_subcommand(1);
   application.footer(examples);
   int status = 0;
+  ixcap::tools::add_bind_command(application, status);
   ixcap::tools::add_capture_command(application, status);
   ixcap::tools::add_devices_command(application, status);
+  ixcap::tools::add_doctor_command(application, status);
   ixcap::tools::add_emulate_command(application, status);
   ixcap::tools::add_filter_command(application, status);
   ixcap::tools::add_send_command(application, status);
+  ixcap::tools::add_unbind_command(application, status);
   if (is_mistyped_subcommand(application, argc, argv)) {
     fmt::print(stderr, "ixcap: there is no subcommand '{}'; see 'ixcap --help'\n", argv[1]);
     return 1;
