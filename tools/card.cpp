@@ -68,7 +68,11 @@ pci::Function require_card(const std::string& given, const std::string& sysfs) {
 void require_bound(const std::string& interface) {
   const std::optional<std::string> address = pci::canonical_address(interface);
   if (!address) return;
-  if (const std::optional<Error> error = pci::why_not_open(pci::Kernel(), *address)) throw *error;
+  const pci::Kernel kernel;
+  const auto function = pci::find_function(*address, kernel.roots().sysfs);
+  // Nothing is to be bound that could not be captured from then.
+  if (!function || model_of(*function) == nullptr || !function->iommu_group) return;
+  if (const std::optional<Error> error = pci::why_not_open(kernel, *address)) throw *error;
 }
 
 void require_root(const std::string& action, const std::string& command) {
