@@ -46,7 +46,7 @@ void print_for_people(const Patient& patient) {
   if (nothing_in_the_way(patient.findings)) {
     fmt::print("Nothing stands in the way: ixcap capture -i {} -w out.pcapng\n", patient.card.address);
   } else {
-    fmt::print("A FAULT stands in the way of a capture; after > is what mends it. Begin with the first.\n");
+    fmt::print("A FAULT stands in the way of a capture; after > is what mends it.\n");
   }
 }
 

@@ -283,6 +283,8 @@ std::vector<std::string> JournalFolder::damaged() const {
 }
 
 JournalLock::JournalLock(const JournalFolder& folder) {
+  std::error_code shows_below;
+  fs::create_directories(fs::path(folder.path()).parent_path(), shows_below);
   // Whoever could write there could have root do things to the machine.
   constexpr mode_t for_owner_only = 0755;
   if (::mkdir(folder.path().c_str(), for_owner_only) != 0 && errno != EEXIST) throw cannot_write(folder.path(), errno);

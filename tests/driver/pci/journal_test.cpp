@@ -167,6 +167,14 @@ TEST_F(JournalFolderTest, WhatIsHalfWrittenIsNoJournal) {
   EXPECT_EQ(folder.read("0000:03:00.0"), sample());
 }
 
+TEST(JournalLockTest, MakesTheFolderForItsOwnerOnly) {
+  const test::TemporaryFolder scratch;
+  const JournalFolder folder(scratch.file("var/lib/ixcap"));
+  const JournalLock lock(folder);
+  EXPECT_EQ(std::filesystem::status(folder.path()).permissions() & std::filesystem::perms::others_write,
+            std::filesystem::perms::none);
+}
+
 TEST(Holder, IsAProcessAndItsStart) {
   const auto self = holder_of(::getpid());
   ASSERT_TRUE(self.has_value());
