@@ -14,7 +14,6 @@ using namespace std::chrono_literals;
 
 constexpr Patience security_patience{40, 1000us};
 constexpr std::uint32_t packet_buffer_bytes = 512 * 1024;  // all of it: no Flow Director, one traffic class
-constexpr std::uint32_t fcs_bytes = 4;
 
 /// No pause frames out, none obeyed; those that arrive are captured like any other frame.
 void disable_flow_control(pci::Device& device) {
