@@ -1,6 +1,7 @@
 #pragma once
 
-/// Where a vfio-user client wants interrupts: an event counter (eventfd) for each vector that it listens to.
+/// Where a client, over vfio-user or in this process, wants interrupts: an event counter (eventfd) for each vector that
+/// it listens to.
 ///
 /// INTx masks itself when it is raised and waits to be unmasked (VFIO_IRQ_INFO_AUTOMASKED): what is raised meanwhile is
 /// raised then. MSI and MSI-X are messages: one that nobody listens to is lost.

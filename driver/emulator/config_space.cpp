@@ -209,6 +209,9 @@ bool ConfigSpace::msi_masked() const noexcept {
 bool ConfigSpace::msix_enabled() const noexcept {
   return bit(msix_control, msix_enable_bit);
 }
+void ConfigSpace::set_msix_enabled(bool enable) noexcept {
+  set_bit(msix_control, msix_enable_bit, enable);
+}
 bool ConfigSpace::msix_masked() const noexcept {
   return bit(msix_control, msix_function_mask_bit);
 }

@@ -47,6 +47,7 @@ class ConfigSpace {
   bool msi_enabled() const noexcept;
   bool msi_masked() const noexcept;
   bool msix_enabled() const noexcept;
+  void set_msix_enabled(bool enable) noexcept;
   bool msix_masked() const noexcept;  ///< the whole function
 
   /// What the device shows there: Interrupt Status (the INTx pin is asserted), and the pending bit of its MSI.

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -150,6 +151,40 @@ std::uint64_t Nic::map_dma(const pci::Pages& pages) {
 void Nic::unmap_dma(std::uint64_t io_address, const pci::Pages&) noexcept {
   const ControlLock lock(*this);
   dma_.unmap(io_address);
+}
+
+void Nic::enable_interrupts(std::span<const int> eventfds) {
+  constexpr const char* action = "cannot enable the interrupts of";
+  if (eventfds.size() > ConfigSpace::msix_vectors) {
+    throw Error(action, identity_.address, fmt::format("it has {} and no more", ConfigSpace::msix_vectors),
+                "use fewer queues");
+  }
+  std::array<pci::FileDescriptor, ConfigSpace::msix_vectors> counters;
+  for (std::size_t i = 0; i < eventfds.size(); ++i) {
+    if (eventfds[i] < 0) continue;
+    counters[i] = pci::FileDescriptor(::fcntl(eventfds[i], F_DUPFD_CLOEXEC, 0));
+    if (!counters[i].valid() || !ClientInterrupts::is_event_counter(counters[i])) {
+      throw Error(action, identity_.address, fmt::format("descriptor {} is no event counter", eventfds[i]),
+                  "give what eventfd(2) answers");
+    }
+  }
+  const ControlLock lock(*this);
+  interrupts_.set_sink(nullptr);
+  ClientInterrupts& sink = event_counters_.emplace(*this);
+  for (std::uint32_t i = 0; i < eventfds.size(); ++i) {
+    sink.attach(pci::vfio_user::irq_msix, i, std::move(counters[i]));
+  }
+  interrupts_.set_sink(&sink);
+  config_.set_msix_enabled(true);
+  interrupts_.update();
+}
+
+void Nic::disable_interrupts() noexcept {
+  const ControlLock lock(*this);
+  if (!event_counters_.has_value()) return;
+  config_.set_msix_enabled(false);
+  interrupts_.set_sink(nullptr);
+  event_counters_.reset();
 }
 
 void Nic::connect(Wire* wire) {

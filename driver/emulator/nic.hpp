@@ -28,6 +28,7 @@
 #include <optional>
 #include <thread>
 
+#include <ixcap/driver/emulator/client_interrupts.hpp>
 #include <ixcap/driver/emulator/clock.hpp>
 #include <ixcap/driver/emulator/config_space.hpp>
 #include <ixcap/driver/emulator/control_plane.hpp>
@@ -60,6 +61,9 @@ class Nic final : public pci::Device, public PciFunction {
   void enable_bus_master(bool enable) override;
   std::uint64_t map_dma(const pci::Pages& pages) override;
   void unmap_dma(std::uint64_t io_address, const pci::Pages& pages) noexcept override;
+  std::uint32_t interrupt_vectors() const noexcept override { return ConfigSpace::msix_vectors; }
+  void enable_interrupts(std::span<const int> eventfds) override;
+  void disable_interrupts() noexcept override;
 
   // PciFunction: nic_pci.cpp. A BAR answers while the command register enables memory space, and reads as all ones
   // otherwise; registers take 32-bit writes only, narrower ones are ignored.
@@ -164,6 +168,7 @@ class Nic final : public pci::Device, public PciFunction {
   MsixTable msix_table_;
   SteadyClock machine_clock_;
   SteppedClock stepped_clock_;
+  std::optional<ClientInterrupts> event_counters_;  ///< of the driver in this process, while it has interrupts
   Interrupts interrupts_;
   ControlPlane control_;
   DmaMap dma_;

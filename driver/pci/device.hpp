@@ -6,13 +6,15 @@
 ///     registers   read/write, every access with its side effects, in program order
 ///     doorbells   tail registers as memory (doorbell.hpp): the only register access of the hot path
 ///     DMA memory  Pages made visible to the device under an I/O address (IOVA)
+///     interrupts  MSI-X messages as event counters (eventfd) of this process
 ///
 /// Ownership: a Device outlives everything made from it (doorbells, DmaMemory).
-/// Threads: read, write and the DMA calls may come from any thread; each access is complete when it returns.
+/// Threads: read, write, the DMA and interrupt calls may come from any thread; each access is complete when it returns.
 /// Errors: set-up calls throw ixcap::Error. A device that is gone reads as all ones, as PCI has it.
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include <ixcap/driver/pci/doorbell.hpp>
@@ -51,6 +53,21 @@ class Device {
 
   /// Ends what map_dma(pages) began; the device touches the memory no more once this returns.
   virtual void unmap_dma(std::uint64_t io_address, const Pages& pages) noexcept = 0;
+
+  /// MSI-X messages that the function has; 0 if it has none.
+  virtual std::uint32_t interrupt_vectors() const noexcept = 0;
+
+  /// From now on message i of the device adds 1 to the event counter eventfds[i]. Messages with -1, or beyond the span,
+  /// are lost. Replaces what was enabled before. Only MSI-X itself is set up here: which cause leads to which message,
+  /// and whether it is enabled, stays with the driver.
+  ///
+  /// Ownership: the descriptors are borrowed for the call; the device keeps the counters until they are replaced or
+  /// disabled. Make them with EFD_NONBLOCK: a device may set it, too. Threads: any may read a counter or wait for it.
+  /// Throws if it cannot be done; nothing is enabled then.
+  virtual void enable_interrupts(std::span<const int> eventfds) = 0;
+
+  /// Ends what enable_interrupts() began; counters change no more once this returns. No error if nothing is enabled.
+  virtual void disable_interrupts() noexcept = 0;
 };
 
 /// Pages together with their mapping into one device.

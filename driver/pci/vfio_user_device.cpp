@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <new>
 #include <string_view>
 
+#include <ixcap/driver/pci/config_space.hpp>
 #include <ixcap/driver/pci/vfio_user_device.hpp>
 
 namespace ixcap::pci {
@@ -22,12 +24,9 @@ constexpr std::string_view capabilities =
 
 constexpr std::uint64_t io_address_gap = std::uint64_t{2} << 20;  // keeps addresses aligned to huge pages, too
 
-// Configuration space: PCI Local Bus Specification 3.0, section 6.2.
-constexpr std::uint32_t config_vendor = 0;
-constexpr std::uint32_t config_device = 2;
-constexpr std::uint32_t config_command = 4;
-constexpr std::uint16_t command_memory = 1 << 1;
-constexpr std::uint16_t command_bus_master = 1 << 2;
+constexpr std::uint32_t msix_control = 2;  // in the MSI-X capability
+constexpr std::uint16_t msix_enable = 1 << 15;
+constexpr std::uint32_t most_vectors = 2048;  // MSI-X has no more
 
 constexpr std::uint32_t all_ones = 0xffffffff;
 
@@ -50,6 +49,7 @@ VfioUserDevice::VfioUserDevice(const std::string& path)
   identity_.description = fmt::format("vfio-user device {:04x}:{:04x}", identity_.vendor, identity_.device);
   set_command_bits(command_memory, true);
   map_doorbells();
+  find_interrupts();
 }
 
 VfioUserDevice::~VfioUserDevice() {
@@ -217,6 +217,68 @@ std::uint64_t VfioUserDevice::map_dma(const Pages& pages) {
 
 void VfioUserDevice::unmap_dma(std::uint64_t io_address, const Pages& pages) noexcept {
   ask(Command::dma_unmap, bytes_of(DmaUnmap{sizeof(DmaUnmap), 0, io_address, pages.size()}));
+}
+
+/// A function without MSI-X is none that interrupts; all else of it works.
+void VfioUserDevice::find_interrupts() {
+  std::array<std::uint8_t, conventional_config_bytes> config{};
+  if (read_bytes(config_region, 0, config) != 0) return;
+  msix_capability_ = find_capability(config, capability_msix);
+  if (msix_capability_ == 0) return;
+  if (ask(Command::device_get_irq_info, bytes_of(IrqInfo{sizeof(IrqInfo), 0, irq_msix, 0})) != 0) return;
+  IrqInfo info = {};
+  if (!read_structure(answer_.payload, info) || (info.flags & irq_eventfd) == 0) return;
+  interrupt_vectors_ = std::min(info.count, most_vectors);
+}
+
+void VfioUserDevice::enable_interrupts(std::span<const int> eventfds) {
+  constexpr const char* action = "cannot enable the interrupts of";
+  if (eventfds.size() > interrupt_vectors_) {
+    throw Error(action, identity_.address, fmt::format("it has {} and no more", interrupt_vectors_),
+                "use fewer queues");
+  }
+  const std::scoped_lock lock(mutex_);
+  disable_interrupts();
+  int error = attach_interrupts(eventfds);
+  if (error == 0) error = set_msix_enable(true);
+  if (error == 0) return;
+  disable_interrupts();
+  throw refused(action, error);
+}
+
+/// A message for each run of vectors that have a counter: the protocol has no place for vectors without one.
+int VfioUserDevice::attach_interrupts(std::span<const int> eventfds) noexcept {
+  std::size_t start = 0;
+  while (start < eventfds.size()) {
+    std::size_t end = start;
+    while (end < eventfds.size() && eventfds[end] >= 0 && end - start < most_files) ++end;
+    if (end == start) {
+      ++start;
+      continue;
+    }
+    const SetIrqs request{sizeof(SetIrqs), irq_data_eventfd | irq_action_trigger, irq_msix,
+                          static_cast<std::uint32_t>(start), static_cast<std::uint32_t>(end - start)};
+    const auto files = eventfds.subspan(start, end - start);
+    if (const int error = ask(Command::device_set_irqs, bytes_of(request), {}, files); error != 0) return error;
+    start = end;
+  }
+  return 0;
+}
+
+void VfioUserDevice::disable_interrupts() noexcept {
+  if (interrupt_vectors_ == 0 || gone()) return;
+  const std::scoped_lock lock(mutex_);
+  set_msix_enable(false);
+  ask(Command::device_set_irqs, bytes_of(SetIrqs{sizeof(SetIrqs), irq_data_none | irq_action_trigger, irq_msix, 0, 0}));
+}
+
+int VfioUserDevice::set_msix_enable(bool on) noexcept {
+  const std::scoped_lock lock(mutex_);
+  std::array<std::uint8_t, 2> bytes{};
+  if (const int error = read_bytes(config_region, msix_capability_ + msix_control, bytes); error != 0) return error;
+  const auto control = static_cast<std::uint16_t>(bytes[0] | bytes[1] << 8);
+  const auto changed = static_cast<std::uint16_t>(on ? control | msix_enable : control & ~msix_enable);
+  return write_bytes(config_region, msix_capability_ + msix_control, bytes_of(changed));
 }
 
 }  // namespace ixcap::pci

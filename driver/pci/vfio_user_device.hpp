@@ -6,6 +6,7 @@
 ///     read, write   one message and its answer: some 20 µs
 ///     doorbells     words of the page that the server lends; a store
 ///     DMA memory    Pages, which the server maps through their memfd, at I/O addresses chosen here
+///     interrupts    event counters, which the server writes to
 ///
 /// Every write is complete when it returns, so doorbells, reads and writes take effect in program order.
 ///
@@ -41,6 +42,9 @@ class VfioUserDevice final : public Device {
   void enable_bus_master(bool enable) override;
   std::uint64_t map_dma(const Pages& pages) override;
   void unmap_dma(std::uint64_t io_address, const Pages& pages) noexcept override;
+  std::uint32_t interrupt_vectors() const noexcept override { return interrupt_vectors_; }
+  void enable_interrupts(std::span<const int> eventfds) override;
+  void disable_interrupts() noexcept override;
 
   /// Whether the server is gone; for good.
   bool gone() const noexcept { return gone_.load(std::memory_order_relaxed); }
@@ -54,6 +58,9 @@ class VfioUserDevice final : public Device {
   Structure ask_for(vfio_user::Command command, const Structure& request, const char* action);
   void negotiate();
   void map_doorbells();
+  void find_interrupts();
+  int attach_interrupts(std::span<const int> eventfds) noexcept;
+  int set_msix_enable(bool on) noexcept;
   int read_bytes(std::uint32_t region, std::uint64_t offset, std::span<std::uint8_t> bytes) noexcept;
   int write_bytes(std::uint32_t region, std::uint64_t offset, Bytes bytes) noexcept;
   std::uint16_t read_config(std::uint32_t offset);
@@ -69,6 +76,8 @@ class VfioUserDevice final : public Device {
   std::uint16_t next_id_ = 1;
   vfio_user::DoorbellPage* doorbells_ = nullptr;
   std::uint32_t doorbell_count_ = 0;
+  std::uint32_t interrupt_vectors_ = 0;
+  std::uint32_t msix_capability_ = 0;  ///< its offset in configuration space
   std::uint64_t next_io_address_ = std::uint64_t{1} << 32;
   std::atomic<bool> gone_ = false;
 };

@@ -18,6 +18,7 @@ class MemoryFunction final : public emulator::PciFunction {
  public:
   static constexpr std::uint64_t bar_bytes = 8192;
   static constexpr std::uint32_t msix_vectors = 64;
+  static constexpr std::uint32_t msix_control = 0x72;  ///< of its MSI-X capability, the only one it has
 
   /// A write of 4 bytes here raises the MSI-X vector of its value.
   static constexpr std::uint64_t raise_register = 0x100;
@@ -34,6 +35,13 @@ class MemoryFunction final : public emulator::PciFunction {
     bool readable;
     bool writable;
   };
+
+  MemoryFunction() {
+    config_[0x06] = 1 << 4;  // there are capabilities, and where they begin
+    config_[0x34] = msix_control - 2;
+    config_[msix_control - 2] = 0x11;
+    config_[msix_control] = msix_vectors - 1;
+  }
 
   void read_config(std::uint32_t offset, std::span<std::uint8_t> bytes) noexcept override {
     const std::scoped_lock lock(mutex_);
@@ -105,7 +113,7 @@ class MemoryFunction final : public emulator::PciFunction {
   void set_pin(bool asserted) {
     {
       const std::scoped_lock lock(mutex_);
-      config_[6] = asserted ? 1 << 3 : 0;  // Interrupt Status
+      config_[6] = asserted ? 1 << 4 | 1 << 3 : 1 << 4;  // Interrupt Status
     }
     if (asserted) raise(emulator::InterruptKind::intx, 0);
   }

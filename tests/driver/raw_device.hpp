@@ -23,6 +23,9 @@ class RawDevice final : public pci::Device {
     return io_address;
   }
   void unmap_dma(std::uint64_t, const pci::Pages&) noexcept override {}
+  std::uint32_t interrupt_vectors() const noexcept override { return 0; }
+  void enable_interrupts(std::span<const int>) override {}
+  void disable_interrupts() noexcept override {}
 
   ixgbe::ReceiveDescriptor* ring = nullptr;  ///< of the queue made last
   std::uint32_t tail = 0;                    ///< what was last stored to the doorbell

@@ -30,6 +30,9 @@ class StuckDevice final : public pci::Device {
   void unmap_dma(std::uint64_t io_address, const pci::Pages& pages) noexcept override {
     behind_.unmap_dma(io_address, pages);
   }
+  std::uint32_t interrupt_vectors() const noexcept override { return behind_.interrupt_vectors(); }
+  void enable_interrupts(std::span<const int> eventfds) override { behind_.enable_interrupts(eventfds); }
+  void disable_interrupts() noexcept override { behind_.disable_interrupts(); }
 
  private:
   struct Stuck {

@@ -7,11 +7,13 @@
 #include <random>
 
 #include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/error.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 #include <ixcap/driver/pci/pages.hpp>
 
 #include "tests/driver/list_traffic.hpp"
+#include "tests/driver/vfio_user_messages.hpp"
 
 namespace ixcap::emulator {
 namespace {
@@ -174,6 +176,37 @@ TEST_F(NicPci, InterruptsReachTheHostInTheirTime) {
   nic.set_carrier(false);
   nic.advance_time(100'000);
   EXPECT_EQ(sink.count, 2u);
+}
+
+TEST_F(NicPci, InterruptsReachEventCountersOfItsDriver) {
+  const auto counter = test::event_counter();
+  std::array<int, 34> eventfds;
+  eventfds.fill(-1);
+  eventfds[33] = counter.number();
+  EXPECT_EQ(nic.interrupt_vectors(), 64u);
+  nic.enable_interrupts(eventfds);
+  write(ixgbe::GPIE, ixgbe::GPIE_MULTIPLE_MSIX);
+  write(ixgbe::IVAR_MISC, (ixgbe::IVAR_VALID | 33) << 8);
+  write(ixgbe::EIMS, ixgbe::EICR_LSC);
+  nic.set_carrier(false);
+  EXPECT_EQ(test::take_events(counter.number()), 1u);
+  write(ixgbe::IVAR_MISC, (ixgbe::IVAR_VALID | 32) << 8);
+  nic.set_carrier(true);
+  EXPECT_EQ(test::take_events(counter.number()), 0u) << "the other vector has no counter";
+  nic.disable_interrupts();
+  nic.disable_interrupts();
+  write(ixgbe::IVAR_MISC, (ixgbe::IVAR_VALID | 33) << 8);
+  nic.set_carrier(false);
+  EXPECT_EQ(test::take_events(counter.number()), 0u);
+}
+
+TEST_F(NicPci, RefusesInterruptsThatCannotBe) {
+  const std::array<int, 65> too_many = {};
+  EXPECT_THROW(nic.enable_interrupts(too_many), Error);
+  const pci::Pages no_counter(4096);
+  const int file = no_counter.memfd();
+  EXPECT_THROW(nic.enable_interrupts(std::span(&file, 1)), Error);
+  EXPECT_EQ(read_config(0x72) & 0x8000, 0);
 }
 
 TEST_F(NicPci, GarbageAccessesAreHarmless) {

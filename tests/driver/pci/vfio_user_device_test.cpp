@@ -133,6 +133,53 @@ TEST_F(VfioUserDeviceTest, LendsAsManyDoorbellsAsThePageHolds) {
   EXPECT_EQ(refusal([this] { device_->doorbell(0); }), "done");
 }
 
+TEST_F(VfioUserDeviceTest, SendsItsInterruptsToEventCounters) {
+  EXPECT_EQ(device_->interrupt_vectors(), MemoryFunction::msix_vectors);
+  const auto msix_enabled = [this] {
+    std::uint8_t byte = 0;
+    function_.read_config(MemoryFunction::msix_control + 1, std::span(&byte, 1));
+    return (byte & 0x80) != 0;
+  };
+  const FileDescriptor first = event_counter();
+  const FileDescriptor twentieth = event_counter();
+  std::vector<int> eventfds(21, -1);
+  eventfds[0] = first.number();
+  eventfds[20] = twentieth.number();
+  device_->enable_interrupts(eventfds);
+  EXPECT_TRUE(msix_enabled());
+  for (const std::uint32_t vector : {0u, 20u, 20u, 7u, 63u}) device_->write(MemoryFunction::raise_register, vector);
+  EXPECT_EQ(take_events(first.number()), 1u);
+  EXPECT_EQ(take_events(twentieth.number()), 2u);
+
+  std::vector<FileDescriptor> all;
+  eventfds.clear();
+  while (all.size() < MemoryFunction::msix_vectors) eventfds.push_back(all.emplace_back(event_counter()).number());
+  device_->enable_interrupts(eventfds);
+  for (std::uint32_t vector = 0; vector < all.size(); ++vector) {
+    device_->write(MemoryFunction::raise_register, vector);
+    EXPECT_EQ(take_events(eventfds[vector]), 1u) << vector;
+  }
+  EXPECT_EQ(take_events(first.number()) + take_events(twentieth.number()), 0u) << "replaced";
+
+  device_->disable_interrupts();
+  EXPECT_FALSE(msix_enabled());
+  device_->write(MemoryFunction::raise_register, 0);
+  EXPECT_EQ(take_events(eventfds[0]), 0u);
+}
+
+TEST_F(VfioUserDeviceTest, RefusesInterruptsThatCannotBe) {
+  const std::vector<int> too_many(MemoryFunction::msix_vectors + 1, -1);
+  EXPECT_THAT(refusal([&] { device_->enable_interrupts(too_many); }), HasSubstr("64 and no more"));
+  const Pages no_counter(4096);
+  const int file = no_counter.memfd();
+  EXPECT_THAT(refusal([&] { device_->enable_interrupts(std::span(&file, 1)); }), HasSubstr("Invalid argument"));
+  server_.reset();
+  const FileDescriptor counter = event_counter();
+  const int number = counter.number();
+  EXPECT_THAT(refusal([&] { device_->enable_interrupts(std::span(&number, 1)); }), HasSubstr("the server is gone"));
+  device_->disable_interrupts();
+}
+
 TEST_F(VfioUserDeviceTest, IsGoneWithItsServer) {
   const DmaMemory memory(*device_, 4096);
   Doorbell tail = device_->doorbell(0x18);
