@@ -145,8 +145,8 @@ void prefetch_group(const std::uint8_t* buffer) noexcept {
                                           length_excess, no_excess);
   const __m512i lengths =
       _mm512_set_epi64(length_twice, no_bytes, length_twice, no_bytes, length_twice, no_bytes, length_twice, no_bytes);
-  const __m512i strides = _mm512_set_epi64(0, 4 * buffer_stride, 0, 4 * buffer_stride, 0, 4 * buffer_stride, 0,
-                                           4 * buffer_stride);
+  const __m512i strides =
+      _mm512_set_epi64(0, 4 * buffer_stride, 0, 4 * buffer_stride, 0, 4 * buffer_stride, 0, 4 * buffer_stride);
   const auto first = reinterpret_cast<long long>(buffer);
   __m512i data =
       _mm512_set_epi64(0, first + 3 * buffer_stride, 0, first + 2 * buffer_stride, 0, first + buffer_stride, 0, first);
@@ -165,8 +165,8 @@ void prefetch_group(const std::uint8_t* buffer) noexcept {
 
 [[gnu::target("avx512f")]] void arm_avx512(ReceiveDescriptor* run, std::uint32_t count,
                                            std::uint64_t io_address) noexcept {
-  const __m512i strides = _mm512_set_epi64(0, 4 * buffer_stride, 0, 4 * buffer_stride, 0, 4 * buffer_stride, 0,
-                                           4 * buffer_stride);
+  const __m512i strides =
+      _mm512_set_epi64(0, 4 * buffer_stride, 0, 4 * buffer_stride, 0, 4 * buffer_stride, 0, 4 * buffer_stride);
   const auto first = static_cast<long long>(io_address);
   __m512i armed =
       _mm512_set_epi64(0, first + 3 * buffer_stride, 0, first + 2 * buffer_stride, 0, first + buffer_stride, 0, first);

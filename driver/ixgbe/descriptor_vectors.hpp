@@ -2,13 +2,13 @@
 
 /// Receive descriptors several at a time: what RxQueue does for every frame, in the widest vectors that the CPU has.
 ///
-/// Both functions work on a *run*: descriptors that lie one behind the other in the ring, with their buffers. All levels
-/// give the same answers; the scalar one is the definition.
+/// Both functions work on a *run*: descriptors that lie one behind the other in the ring, with their buffers. All
+/// levels give the same answers; the scalar one is the definition.
 ///
-/// A vector load of a descriptor is whole where it matters, its second half: x86 splits no aligned 8 bytes, and the card
-/// writes none in pieces. Between the descriptors of one load nothing is promised, and nothing is taken for granted:
-/// only those before the first one that is not done count. ThreadSanitizer sees no atomic access in a vector load, so in
-/// its builds there is but the scalar level.
+/// A vector load of a descriptor is whole where it matters, its second half: x86 splits no aligned 8 bytes, and the
+/// card writes none in pieces. Between the descriptors of one load nothing is promised, and nothing is taken for
+/// granted: only those before the first one that is not done count. ThreadSanitizer sees no atomic access in a vector
+/// load, so in its builds there is but the scalar level.
 ///
 /// Threads: the functions touch nothing but their arguments. Errors: none.
 

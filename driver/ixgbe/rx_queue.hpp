@@ -37,8 +37,8 @@ inline constexpr std::uint32_t most_descriptors = 8192;
 inline constexpr std::uint32_t default_descriptors = 2048;
 
 struct RxQueueOptions {
-  std::uint32_t longest = longest_frame;                     ///< bytes of a frame in memory; the FCS counts if it is kept
-  VectorLevel vectors = available_vector_levels().back();    ///< how descriptors are handled
+  std::uint32_t longest = longest_frame;                   ///< bytes of a frame in memory; the FCS counts if it is kept
+  VectorLevel vectors = available_vector_levels().back();  ///< how descriptors are handled
 };
 
 class RxQueue {
