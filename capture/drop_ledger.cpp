@@ -51,6 +51,11 @@ std::string DropLedger::to_string() const {
   text += fmt::format("{:>14}  delivered\n", delivered);
   add_line(text, left_unread, "left unread", "accepted, but the capture stopped before them");
   add_line(text, in_descriptors, "left in descriptors", "received, but the capture stopped before them");
+  if (received.size() > 1) {
+    for (std::size_t queue = 0; queue < received.size(); ++queue) {
+      text += fmt::format("{:>14}  of these came through queue {}\n", received[queue], queue);
+    }
+  }
   text += balanced() ? "                the sum is right\n" : "                the sum is NOT right\n";
   return text;
 }

@@ -20,17 +20,18 @@ struct DropLedger {
   /// Counters in frames; empty means that the interface cannot tell, which is not zero.
   using Count = std::optional<std::uint64_t>;
 
-  Count on_wire;                     ///< TPR
-  Count rejected_by_mac;             ///< CRC, length, symbol errors, undersize, oversize
-  Count not_admitted;                ///< by the card's L2 filters: RXNFGPC − GPRC
-  Count missed;                      ///< MPC: no room in the card's packet buffer
-  std::vector<Count> no_descriptor;  ///< QPRDC, per queue
-  std::uint64_t malformed = 0;       ///< descriptors that describe no frame, dropped by the driver
-  std::uint64_t filtered = 0;        ///< matched no filter
-  std::uint64_t lost_by_reader = 0;  ///< read, but the reader could not use them
-  std::uint64_t delivered = 0;       ///< given to the reader
-  std::uint64_t left_unread = 0;     ///< accepted and not read yet, or not read when the reader stopped
-  Count in_descriptors;              ///< in memory and not polled yet, or left when the capture stopped
+  Count on_wire;                        ///< TPR
+  Count rejected_by_mac;                ///< CRC, length, symbol errors, undersize, oversize
+  Count not_admitted;                   ///< by the card's L2 filters: RXNFGPC − GPRC
+  Count missed;                         ///< MPC: no room in the card's packet buffer
+  std::vector<Count> no_descriptor;     ///< QPRDC, per queue
+  std::vector<std::uint64_t> received;  ///< taken from each queue: part of the entries below, told for several queues
+  std::uint64_t malformed = 0;          ///< descriptors that describe no frame, dropped by the driver
+  std::uint64_t filtered = 0;           ///< matched no filter
+  std::uint64_t lost_by_reader = 0;     ///< read, but the reader could not use them
+  std::uint64_t delivered = 0;          ///< given to the reader
+  std::uint64_t left_unread = 0;        ///< accepted and not read yet, or not read when the reader stopped
+  Count in_descriptors;                 ///< in memory and not polled yet, or left when the capture stopped
 
   std::uint64_t no_descriptor_total() const noexcept;
   /// Frames that were lost between the wire and the reader for want of room or time.

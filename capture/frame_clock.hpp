@@ -37,6 +37,11 @@ class FrameClock {
     }
   }
 
+  /// Nothing had come at `now_ns` that has no time yet: later batches get later times, however long they look.
+  void set_earliest(std::uint64_t now_ns) noexcept {
+    if (now_ns > last_ns_) last_ns_ = now_ns;
+  }
+
   /// The host's clock now, UTC nanoseconds.
   static std::uint64_t now_ns() noexcept;
 

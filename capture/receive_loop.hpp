@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <ixcap/capture/frame_clock.hpp>
+#include <ixcap/capture/queue_wait.hpp>
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
 #include <ixcap/filter/live_set.hpp>
@@ -26,19 +27,29 @@ namespace ixcap::capture {
 struct ReceiveCounts {
   std::uint64_t polled = 0;    ///< taken from the queue
   std::uint64_t accepted = 0;  ///< matched a filter; polled − accepted were filtered
+  std::uint64_t bad = 0;       ///< of those polled: with errors (record_bad_mask)
+};
+
+struct ReceiveLoopOptions {
+  std::uint32_t snaplen = 262144;  ///< frames are cut to so many bytes as they are copied
+  std::uint64_t link_bits_per_second = 0;
+  PollMode poll = PollMode::adaptive;
+  ixgbe::RxInterrupts* interrupts = nullptr;  ///< of the queue; null: there are none
+  bool one_of_several = false;                ///< keeps quiet_until_ns(), which costs a look at the clock for each poll
 };
 
 class ReceiveLoop {
  public:
-  /// Queue and producer, and the set that `filters` reads, are used until run() returns. Frames are cut to `snaplen`
-  /// bytes as they are copied.
-  ReceiveLoop(ixgbe::RxQueue& queue, filter::LiveSet::Reader filters, RingProducer& producer, std::uint32_t snaplen,
-              std::uint64_t link_bits_per_second) noexcept
+  /// Queue, producer and interrupts, and the set that `filters` reads, are used until run() returns.
+  ReceiveLoop(ixgbe::RxQueue& queue, filter::LiveSet::Reader filters, RingProducer& producer,
+              const ReceiveLoopOptions& options) noexcept
       : queue_(queue),
         filters_(std::move(filters)),
         producer_(producer),
-        snaplen_(snaplen),
-        clock_(link_bits_per_second) {}
+        snaplen_(options.snaplen),
+        one_of_several_(options.one_of_several),
+        wait_(options.poll, options.interrupts, queue.index()),
+        clock_(options.link_bits_per_second) {}
 
   /// Receives until finish(), and then until the queue is empty; closes the ring.
   void run() noexcept;
@@ -52,11 +63,18 @@ class ReceiveLoop {
   /// Frames that the card has dropped so far. Growth is put into the ring as a loss record before the next frame.
   void set_dropped_by_card(std::uint64_t total) noexcept { dropped_by_card_.store(total, std::memory_order_relaxed); }
 
+  /// The ring gets no more frames with a time up to this one: what a reader of several rings orders them by. Loaded
+  /// with acquire order, it makes sure that every frame up to that time is seen in the ring.
+  const std::atomic<std::uint64_t>& quiet_until_ns() const noexcept { return quiet_until_ns_; }
+
   ReceiveCounts counts() const noexcept;
 
  private:
   void handle(std::span<const Frame> frames) noexcept;
-  void append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept;
+  void keep_time() noexcept;
+  void append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set, std::uint16_t flags) noexcept;
+  void count_bad(std::size_t frames) noexcept;
+  std::uint16_t errors_of(std::size_t i) const noexcept;
   bool report_losses(std::uint64_t timestamp_ns) noexcept;
   template <typename Put>
   void until_room(Put put) noexcept;
@@ -65,12 +83,16 @@ class ReceiveLoop {
   filter::LiveSet::Reader filters_;
   RingProducer& producer_;
   std::uint32_t snaplen_;
+  bool one_of_several_;
+  QueueWait wait_;
   FrameClock clock_;
   std::uint64_t losses_reported_ = 0;
 
   // Written by run() only, once a batch; read by whoever asks. Relaxed: each is a count of its own.
   alignas(64) std::atomic<std::uint64_t> polled_ = 0;
   std::atomic<std::uint64_t> accepted_ = 0;
+  std::atomic<std::uint64_t> bad_ = 0;
+  std::atomic<std::uint64_t> quiet_until_ns_ = 0;
 
   // Written by others, seldom; read by run() once a batch.
   alignas(64) std::atomic<bool> finishing_ = false;

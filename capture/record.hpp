@@ -57,6 +57,14 @@ inline constexpr std::uint16_t record_time_software = 0u << 1;   ///< the host's
 inline constexpr std::uint16_t record_time_nic_clock = 1u << 1;  ///< TSC at poll, converted to the card's clock
 inline constexpr std::uint16_t record_time_hardware = 2u << 1;   ///< the card stamped this very frame
 
+/// Bits 8-12: the MAC found the frame bad. Such frames are captured on request only.
+inline constexpr std::uint16_t record_bad_mask = 31u << 8;
+inline constexpr std::uint16_t record_bad_fcs = 1u << 8;
+inline constexpr std::uint16_t record_bad_length = 1u << 9;   ///< the length field is not the length
+inline constexpr std::uint16_t record_bad_symbol = 1u << 10;  ///< something on the wire was no symbol
+inline constexpr std::uint16_t record_too_long = 1u << 11;
+inline constexpr std::uint16_t record_too_short = 1u << 12;
+
 inline bool Record::is_loss() const noexcept {
   return (flags & record_is_loss) != 0;
 }

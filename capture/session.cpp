@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <bit>
 #include <utility>
 
 #include <ixcap/capture/session.hpp>
@@ -20,18 +22,53 @@ filter::Program compiled(const SessionOptions& options) {
   return options.vlan_aware ? filter::compile_vlan_aware(options.expression) : filter::compile(options.expression);
 }
 
+ixgbe::PortOptions port_options(const SessionOptions& options, pci::Device& device) {
+  // A device without interrupts is polled adaptively all the same; only one that is to have nothing else needs them.
+  const bool wanted = options.poll != PollMode::busy;
+  const bool there = device.interrupt_vectors() != 0;
+  return {.descriptors = options.descriptors,
+          .queues = options.queues,
+          .keep_fcs = options.keep_fcs,
+          .bad_frames = options.bad_frames,
+          .interrupts = wanted && (there || options.poll == PollMode::interrupt)};
+}
+
 }  // namespace
 
 Session::Session(SessionOptions options)
     : options_(completed(std::move(options))),
       filters_({{compiled(options_)}}),
       interface_(options_.interface),
-      port_(interface_.device(), {options_.descriptors}),
+      cpus_(place_queues(interface_.device().identity().address, options_.queues, options_.cpus)),
+      near_card_(std::in_place, cpus_),
+      port_(interface_.device(), port_options(options_, interface_.device())),
       link_(port_.wait_for_link(options_.link_patience)),
-      memory_({.size_bytes = options_.ring_bytes, .populate = true}),
-      producer_(memory_),
-      reader_(memory_),
-      loop_(port_.queue(), filters_.reader(), producer_, options_.snaplen, link_.bits_per_second) {}
+      channels_(make_channels()),
+      reader_(rings()) {
+  near_card_.reset();
+}
+
+std::vector<std::unique_ptr<Session::Channel>> Session::make_channels() {
+  const std::uint32_t queues = port_.queue_count();
+  const std::size_t share = std::bit_floor(options_.ring_bytes / queues);
+  const std::size_t ring_bytes = queues == 1 ? options_.ring_bytes : std::max(share, RingMemory::smallest_size_bytes);
+  const ReceiveLoopOptions of_loops{.snaplen = options_.snaplen,
+                                    .link_bits_per_second = link_.bits_per_second,
+                                    .poll = options_.poll,
+                                    .interrupts = port_.interrupts(),
+                                    .one_of_several = queues > 1};
+  std::vector<std::unique_ptr<Channel>> channels;
+  for (std::uint32_t i = 0; i < queues; ++i) {
+    channels.push_back(std::make_unique<Channel>(port_.queue(i), filters_.reader(), ring_bytes, of_loops));
+  }
+  return channels;
+}
+
+std::vector<MergedRings::Source> Session::rings() const {
+  std::vector<MergedRings::Source> rings;
+  for (const auto& channel : channels_) rings.push_back({channel->memory, channel->loop.quiet_until_ns()});
+  return rings;
+}
 
 Session::~Session() {
   abandon();
@@ -44,7 +81,12 @@ Session::~Session() {
 
 void Session::start() {
   const std::scoped_lock lock(mutex_);
-  receive_thread_ = std::jthread([this] { loop_.run(); });
+  for (std::size_t i = 0; i < channels_.size(); ++i) {
+    receive_threads_.emplace_back([this, i] {
+      if (!cpus_.empty()) pin_this_thread(cpus_[i]);  // refused: it runs where it may
+      channels_[i]->loop.run();
+    });
+  }
   receiving_ = true;
   port_.start_receiving();
   control_thread_ = std::jthread([this](const std::stop_token& stop) { control(stop); });
@@ -53,7 +95,17 @@ void Session::start() {
 void Session::stop() {
   finish();
   control_thread_ = {};
-  if (receive_thread_.joinable()) receive_thread_.join();
+  for (std::jthread& thread : receive_threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+void Session::abandon() noexcept {
+  for (const auto& channel : channels_) channel->loop.abandon();
+}
+
+void Session::finish_loops() noexcept {
+  for (const auto& channel : channels_) channel->loop.finish();
 }
 
 void Session::finish() {
@@ -62,11 +114,11 @@ void Session::finish() {
   try {
     port_.stop_receiving();
   } catch (...) {
-    loop_.finish();
+    finish_loops();
     throw;
   }
   update_statistics();
-  loop_.finish();
+  finish_loops();
 }
 
 /// Reads the card's statistics from time to time and ends the capture with its traffic.
@@ -93,7 +145,10 @@ void Session::control(const std::stop_token& stop) {
 void Session::update_statistics() {
   port_.statistics().update();
   const ixgbe::Statistics& card = port_.statistics().total();
-  loop_.set_dropped_by_card(card.missed + card.all_queues().no_descriptor);
+  for (std::size_t i = 0; i < channels_.size(); ++i) {
+    // What no queue ever saw is told of in the first one's ring.
+    channels_[i]->loop.set_dropped_by_card(card.queue[i].no_descriptor + (i == 0 ? card.missed : 0));
+  }
 }
 
 std::optional<Error> Session::failure() const {
@@ -105,19 +160,33 @@ std::optional<Error> Session::failure() const {
 
 SessionStatistics Session::statistics() const {
   const std::scoped_lock lock(mutex_);
-  return {port_.statistics().total(), loop_.counts(), port_.queue().malformed(), reader_.delivered()};
+  SessionStatistics statistics{.card = port_.statistics().total(), .received = {}};
+  for (std::uint32_t i = 0; i < port_.queue_count(); ++i) {
+    const ReceiveCounts& counts = statistics.queue.emplace_back(channels_[i]->loop.counts());
+    statistics.received.polled += counts.polled;
+    statistics.received.accepted += counts.accepted;
+    statistics.received.bad += counts.bad;
+    statistics.malformed += port_.queue(i).malformed();
+  }
+  statistics.delivered = reader_.delivered();
+  return statistics;
 }
 
 DropLedger Session::ledger() const {
-  const auto [card, received, malformed, delivered] = statistics();
+  const auto [card, received, queue, malformed, delivered] = statistics();
   const auto minus = [](std::uint64_t whole, std::uint64_t part) { return whole > part ? whole - part : 0; };
   DropLedger ledger;
   ledger.on_wire = card.total_packets;
-  ledger.rejected_by_mac = card.crc_errors + card.illegal_symbols + card.error_bytes + card.length_errors +
-                           card.undersize + card.fragments + card.oversize + card.jabber;
+  // Bad frames that came all the same were not rejected.
+  ledger.rejected_by_mac = minus(card.crc_errors + card.illegal_symbols + card.error_bytes + card.length_errors +
+                                     card.undersize + card.fragments + card.oversize + card.jabber,
+                                 received.bad);
   ledger.not_admitted = minus(card.unfiltered_packets, card.good_packets);
   ledger.missed = card.missed;
-  ledger.no_descriptor = {card.queue[port_.queue().index()].no_descriptor};
+  for (std::size_t i = 0; i < queue.size(); ++i) {
+    ledger.no_descriptor.emplace_back(card.queue[i].no_descriptor);
+    ledger.received.push_back(queue[i].polled);
+  }
   ledger.malformed = malformed;
   ledger.filtered = minus(received.polled, received.accepted);  // a batch may have ended between the two
   ledger.delivered = delivered;

@@ -10,9 +10,12 @@
 ///     }
 ///
 /// The constructor does everything that can fail: it opens the interface, compiles the filter, brings up the port and
-/// waits for the link. start() sets two threads going: the receive loop, and a control thread that reads the card's
-/// statistics every 20 ms and ends the capture when the interface does (a replayed file is over). After stop(), or such
-/// an end, the reader still gets everything that was received, then RingState::ended.
+/// waits for the link. start() sets threads going: a receive loop for each queue, and a control thread that reads the
+/// card's statistics every 20 ms and ends the capture when the interface does (a replayed file is over). After stop(),
+/// or such an end, the reader still gets everything that was received, then RingState::ended.
+///
+/// Each queue has a receive loop and a ring to itself, so that they share nothing; the reader gets the frames of all
+/// queues in the order of their times (merged_rings.hpp).
 ///
 /// filters() changes what is captured while the session runs; no frame is lost by that.
 ///
@@ -24,13 +27,18 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <ixcap/capture/drop_ledger.hpp>
 #include <ixcap/capture/interface.hpp>
+#include <ixcap/capture/merged_rings.hpp>
+#include <ixcap/capture/placement.hpp>
 #include <ixcap/capture/receive_loop.hpp>
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
@@ -43,17 +51,22 @@ struct SessionOptions {
   std::string expression = {};             ///< pcap-filter(7); empty: every frame
   bool vlan_aware = false;                 ///< the expression looks behind VLAN tags: filter/vlan_aware.hpp
   std::uint32_t snaplen = 262144;          ///< bytes kept of a frame; 0 means the same
-  std::uint32_t descriptors = ixgbe::default_descriptors;
-  std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two
+  std::uint32_t queues = 1;                ///< 1 to ixgbe::most_queues, each with a thread
+  std::uint32_t descriptors = ixgbe::default_descriptors;  ///< of each queue
+  PollMode poll = PollMode::adaptive;                      ///< what receive threads do without frames: queue_wait.hpp
+  std::string cpus = {};    ///< for the receive threads, as "0-3,8"; empty: near a card, anywhere otherwise
+  bool keep_fcs = false;    ///< frames end with their FCS, and it counts in their lengths
+  bool bad_frames = false;  ///< frames with errors are captured, too: record_bad_mask
+  std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two; shared out evenly between several queues
   std::chrono::milliseconds link_patience{10'000};
 };
 
-/// Reads a session's ring and counts what it has read.
+/// Reads a session's rings and counts what it has read.
 class SessionReader {
  public:
-  explicit SessionReader(RingMemory& memory) : reader_(memory) {}
+  explicit SessionReader(std::span<const MergedRings::Source> rings) : reader_(rings) {}
 
-  /// As RingReader: the next record, valid until release(); nullptr if there is none now.
+  /// As MergedRings: the next record, valid until release(); nullptr if there is none now.
   const Record* next() noexcept {
     const Record* record = reader_.next();
     if (record != nullptr && !record->is_loss()) ++read_;
@@ -69,14 +82,15 @@ class SessionReader {
   std::uint64_t delivered() const noexcept { return delivered_.load(std::memory_order_relaxed); }
 
  private:
-  RingReader reader_;
+  MergedRings reader_;
   std::uint64_t read_ = 0;
   std::atomic<std::uint64_t> delivered_ = 0;
 };
 
 struct SessionStatistics {
   ixgbe::Statistics card;
-  ReceiveCounts received;
+  ReceiveCounts received;                 ///< on all queues
+  std::vector<ReceiveCounts> queue = {};  ///< on each
   std::uint64_t malformed = 0;
   std::uint64_t delivered = 0;
 };
@@ -99,13 +113,13 @@ class Session {
   void stop();
 
   /// The reader reads no more: stop() will not wait for it, and what it has not read is counted as left unread.
-  void abandon() noexcept { loop_.abandon(); }
+  void abandon() noexcept;
 
   SessionReader& reader() noexcept { return reader_; }
 
   /// What is captured: bit i of a record's match set is the filter of that bit. The options' expression has bit 0, also
   /// if it is empty and so stands for every frame. Without any filter nothing is captured. A change has come to the
-  /// receive loop when the call returns; records of before are still in the ring.
+  /// receive loops when the call returns; records of before are still in the ring.
   filter::LiveSet& filters() noexcept { return filters_; }
 
   /// Why the traffic, or the capture, ended early; empty while it goes on and after a regular end.
@@ -120,24 +134,40 @@ class Session {
   ixgbe::Link link() const noexcept { return link_; }
 
  private:
+  /// A queue's way from the card to the reader.
+  struct Channel {
+    Channel(ixgbe::RxQueue& queue, filter::LiveSet::Reader filters, std::size_t ring_bytes,
+            const ReceiveLoopOptions& options)
+        : memory({.size_bytes = ring_bytes, .populate = true}),
+          producer(memory),
+          loop(queue, std::move(filters), producer, options) {}
+
+    RingMemory memory;
+    RingProducer producer;
+    ReceiveLoop loop;
+  };
+
+  std::vector<std::unique_ptr<Channel>> make_channels();
+  std::vector<MergedRings::Source> rings() const;
   void control(const std::stop_token& stop);
   void update_statistics();
+  void finish_loops() noexcept;
 
   SessionOptions options_;
   filter::LiveSet filters_;
   Interface interface_;
+  const std::vector<unsigned> cpus_;    ///< by queue, or empty
+  std::optional<RunningOn> near_card_;  ///< while queues and rings are allocated
   ixgbe::Port port_;
   ixgbe::Link link_;
-  RingMemory memory_;
-  RingProducer producer_;
+  std::vector<std::unique_ptr<Channel>> channels_;  ///< by queue
   SessionReader reader_;
-  ReceiveLoop loop_;
 
   mutable std::mutex mutex_;  ///< guards the port's control side and the three below
   std::condition_variable_any wake_;
   std::optional<Error> failure_;
   bool receiving_ = false;
-  std::jthread receive_thread_;
+  std::vector<std::jthread> receive_threads_;
   std::jthread control_thread_;
 };
 

@@ -20,7 +20,10 @@ static_assert(sizeof(Frame) == 16, "batch code indexes frames by 16 bytes");
 /// Frames handled together: as many as a filter answers for in one call, and as a poll returns at most.
 inline constexpr std::size_t batch_size = 64;
 
+/// The frame check sequence behind a frame; part of neither length of a Frame, unless the receiver was told to keep it.
+inline constexpr std::uint32_t fcs_bytes = 4;
+
 /// The longest frame the 82599 receives, without FCS: 15.5 KiB (data sheet 1.4, jumbo frames) less four bytes of FCS.
-inline constexpr std::uint32_t longest_frame = 15872 - 4;
+inline constexpr std::uint32_t longest_frame = 15872 - fcs_bytes;
 
 }  // namespace ixcap

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,6 +38,11 @@ struct CaptureOptions {
   std::uint32_t snaplen = 262144;
   std::uint32_t ring_kib = 64 * 1024;
   std::uint32_t descriptors = ixgbe::default_descriptors;
+  std::uint32_t queues = 1;
+  capture::PollMode poll = capture::PollMode::adaptive;
+  std::string cpus;
+  bool keep_fcs = false;
+  bool bad_frames = false;
   bool quiet = false;
   bool verbose = false;
   bool unbuffered = false;
@@ -70,7 +76,12 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
           .expression = fmt::format("{}", fmt::join(options.words, " ")),
           .vlan_aware = options.vlan_aware,
           .snaplen = options.snaplen,
+          .queues = options.queues,
           .descriptors = options.descriptors,
+          .poll = options.poll,
+          .cpus = options.cpus,
+          .keep_fcs = options.keep_fcs,
+          .bad_frames = options.bad_frames,
           .ring_bytes = std::bit_ceil(std::size_t{options.ring_kib} * 1024)};
 }
 
@@ -241,6 +252,28 @@ void Capture::summarize() {
   if (options_.verbose || unexplained) fmt::print(stderr, "\n{}", ledger.to_string());
 }
 
+/// How the card and the threads that empty it are set up.
+void add_receive_options(CLI::App& command, CaptureOptions& options) {
+  using capture::PollMode;
+  static const std::map<std::string, PollMode> modes = {
+      {"busy", PollMode::busy}, {"adaptive", PollMode::adaptive}, {"interrupt", PollMode::interrupt}};
+  command
+      .add_option("--descriptors", options.descriptors,
+                  "Receive descriptors of each queue, a power of two from 64 to 8192")
+      ->capture_default_str();
+  command.add_option("--queues", options.queues, "Receive queues, each with a thread; flows are spread over them")
+      ->check(CLI::Range(1u, ixgbe::most_queues))
+      ->capture_default_str();
+  command
+      .add_option("--poll", options.poll,
+                  "What receive threads do without frames: busy (poll on), adaptive (poll on for a moment, then sleep "
+                  "until the card's interrupt) or interrupt (sleep); adaptive unless given")
+      ->transform(CLI::CheckedTransformer(modes));
+  command.add_option("--cpus", options.cpus, "CPUs for the receive threads, as 0-3,8; else those near the card");
+  command.add_flag("--keep-fcs", options.keep_fcs, "Frames end with their frame check sequence");
+  command.add_flag("--bad-frames", options.bad_frames, "Capture frames with errors, too");
+}
+
 }  // namespace
 
 void add_capture_command(CLI::App& application, int& status) {
@@ -258,8 +291,7 @@ void add_capture_command(CLI::App& application, int& status) {
                    "KiB between receiving and writing, rounded up to a power of two")
       ->check(CLI::Range(64, 16 * 1024 * 1024))
       ->capture_default_str();
-  command->add_option("--descriptors", options->descriptors, "Receive descriptors, a power of two from 64 to 8192")
-      ->capture_default_str();
+  add_receive_options(*command, *options);
   command->add_flag("-q", options->quiet, "No progress line, and no word about the interface");
   command->add_flag("-v", options->verbose, "Print the drop ledger even when nothing was lost");
   command->add_flag("-U,--packet-buffered", options->unbuffered,

@@ -21,13 +21,27 @@ namespace ixcap::ixgbe {
 
 /// The second half of a descriptor that the hardware has written back.
 struct ReceiveStatus {
-  static constexpr std::uint64_t DD = 1u << 0;   ///< descriptor done
-  static constexpr std::uint64_t EOP = 1u << 1;  ///< last buffer of its frame
+  static constexpr std::uint64_t DD = 1u << 0;    ///< descriptor done
+  static constexpr std::uint64_t EOP = 1u << 1;   ///< last buffer of its frame
+  static constexpr std::uint64_t TS = 1u << 16;   ///< the card has latched this frame's time
+  static constexpr std::uint64_t CE = 1u << 24;   ///< FCS wrong; this and the next come only with FCTRL.SBP
+  static constexpr std::uint64_t LE = 1u << 25;   ///< length field wrong
+  static constexpr std::uint64_t PE = 1u << 27;   ///< packet error: a symbol on the wire was none
+  static constexpr std::uint64_t OSE = 1u << 28;  ///< oversize
+  static constexpr std::uint64_t USE = 1u << 29;  ///< undersize
+  static constexpr std::uint64_t MAC_errors = CE | LE | PE | OSE | USE;
   static constexpr unsigned length_shift = 32;
 
-  static constexpr std::uint64_t TS = 1u << 16;  ///< the card has latched this frame's time
+  /// What a frame of which there is nothing to tell has of plain_mask.
+  static constexpr std::uint64_t plain_mask = DD | EOP | TS | MAC_errors;
+  static constexpr std::uint64_t plain_bits = DD | EOP;
 
   std::uint64_t bits;
+
+  /// Done, one whole frame that fits its buffer, and nothing special about it.
+  constexpr bool plain(std::uint32_t most_bytes) const noexcept {
+    return (bits & plain_mask) == plain_bits && length() <= most_bytes;
+  }
 
   constexpr bool done() const noexcept { return (bits & DD) != 0; }
   constexpr bool end_of_packet() const noexcept { return (bits & EOP) != 0; }

@@ -6,10 +6,26 @@
 #include <ixcap/driver/ixgbe/link.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
+#include <ixcap/driver/ixgbe/wait.hpp>
 
 namespace ixcap::ixgbe {
 
+LinkState read_link_state(pci::Device& device) {
+  return {device.read(AUTOC.offset()), device.read(ESDP.offset())};
+}
+
+void restore_link_state(pci::Device& device, const LinkState& found) {
+  const LinkState now = read_link_state(device);
+  constexpr std::uint32_t gone = 0xFFFFFFFF;
+  if (found.autoc == gone || now.autoc == gone) return;
+  if (((found.autoc ^ now.autoc) & ~AUTOC_AN_RESTART) != 0) {
+    device.write(AUTOC.offset(), found.autoc | AUTOC_AN_RESTART);
+  }
+  if (((found.esdp ^ now.esdp) & ESDP_SDP3) != 0) device.write(ESDP.offset(), now.esdp ^ ESDP_SDP3);
+}
+
 void set_up_link(pci::Device& device) {
+  clear_bits(device, ESDP, ESDP_SDP3);
   const std::uint32_t autoc = device.read(AUTOC.offset()) & ~AUTOC_LMS_MASK;
   device.write(AUTOC.offset(), autoc | AUTOC_LMS_10G_SERIAL | AUTOC_AN_RESTART);
 }

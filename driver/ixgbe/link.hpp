@@ -14,7 +14,17 @@ struct Link {
   std::uint64_t bits_per_second = 0;  ///< 0 while down
 };
 
-/// Selects 10-gigabit serial (SFI) and restarts the link.
+/// How somebody else left the port: what this driver changes of it.
+struct LinkState {
+  std::uint32_t autoc;
+  std::uint32_t esdp;
+};
+LinkState read_link_state(pci::Device& device);
+
+/// Gives laser and link mode back as they were found; what did not change is not touched, so a link that was up stays.
+void restore_link_state(pci::Device& device, const LinkState& found);
+
+/// Selects 10-gigabit serial (SFI), restarts the link, and lets the laser shine: the other side wants light to send.
 void set_up_link(pci::Device& device);
 
 Link read_link(pci::Device& device);

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <thread>
 
 #include <ixcap/driver/error.hpp>
@@ -14,7 +16,6 @@ using namespace std::chrono_literals;
 
 constexpr Patience security_patience{40, 1000us};
 constexpr std::uint32_t packet_buffer_bytes = 512 * 1024;  // all of it: no Flow Director, one traffic class
-constexpr std::uint32_t fcs_bytes = 4;
 
 /// No pause frames out, none obeyed; those that arrive are captured like any other frame.
 void disable_flow_control(pci::Device& device) {
@@ -24,56 +25,78 @@ void disable_flow_control(pci::Device& device) {
   for (std::uint32_t i = 0; i < FCRTH.count; ++i) device.write(FCRTH.offset(i), 0);
 }
 
+/// Both places have to say the same.
+void program_fcs(pci::Device& device, bool keep) {
+  const std::uint32_t hlreg0 = device.read(HLREG0.offset()) & ~HLREG0_RXCRCSTRP;
+  device.write(HLREG0.offset(), hlreg0 | HLREG0_JUMBOEN | (keep ? 0 : HLREG0_RXCRCSTRP));
+  const std::uint32_t rdrxctl = device.read(RDRXCTL.offset()) & ~(RDRXCTL_RSCFRSTSIZE_MASK | RDRXCTL_CRCSTRIP);
+  device.write(RDRXCTL.offset(), rdrxctl | (keep ? 0 : RDRXCTL_CRCSTRIP));
+}
+
 /// What every frame passes before a queue sees it (data sheet 4.6.7): all of it admitted, none of it changed.
-void program_receive_path(pci::Device& device) {
+void program_receive_path(pci::Device& device, const PortOptions& options) {
   clear_bits(device, RXCTRL, RXCTRL_RXEN);
-  device.write(FCTRL.offset(), FCTRL_UPE | FCTRL_MPE | FCTRL_BAM);
+  device.write(FCTRL.offset(), FCTRL_UPE | FCTRL_MPE | FCTRL_BAM | (options.bad_frames ? FCTRL_SBP : 0));
   clear_bits(device, VLNCTRL, VLNCTRL_VFE);
-  device.write(MRQC.offset(), 0);
   device.write(RXPBSIZE.offset(0), packet_buffer_bytes);
   for (std::uint32_t i = 1; i < RXPBSIZE.count; ++i) device.write(RXPBSIZE.offset(i), 0);
   set_bits(device, RFCTL, RFCTL_RSC_DIS);  // no coalescing: frames are captured as they were sent
-  set_bits(device, HLREG0, HLREG0_RXCRCSTRP | HLREG0_JUMBOEN);
+  program_fcs(device, options.keep_fcs);
   device.write(MAXFRS.offset(), (longest_frame + fcs_bytes) << MAXFRS_MFS_SHIFT);
-  const std::uint32_t rdrxctl = device.read(RDRXCTL.offset()) & ~RDRXCTL_RSCFRSTSIZE_MASK;
-  device.write(RDRXCTL.offset(), rdrxctl | RDRXCTL_CRCSTRIP);
-  for (std::uint32_t i = 0; i < RQSMR.count; ++i) device.write(RQSMR.offset(i), 0);
+  program_rss(device, options.queues);
   set_bits(device, CTRL_EXT, CTRL_EXT_NS_DIS);
 }
 
-MacAddress bring_up(pci::Device& device) {
+const PortOptions& checked(pci::Device& device, const PortOptions& options) {
+  if (options.queues >= 1 && options.queues <= most_queues) return options;
+  throw Error("cannot set up the receive queues of", device.identity().address,
+              fmt::format("{} queues are not possible", options.queues), fmt::format("give 1 to {}", most_queues));
+}
+
+MacAddress bring_up(pci::Device& device, const PortOptions& options) {
   device.enable_bus_master(true);
   reset(device);
   const MacAddress mac = read_mac_address(device);
   set_bits(device, CTRL_EXT, CTRL_EXT_DRV_LOAD);
   set_up_link(device);
   disable_flow_control(device);
-  program_receive_path(device);
+  program_receive_path(device, options);
   return mac;
 }
 
 }  // namespace
 
 Port::Port(pci::Device& device, const PortOptions& options)
-    : device_(device), mac_address_(bring_up(device)), queue_(device, 0, options.descriptors), statistics_(device) {}
+    : device_(device),
+      found_(read_link_state(device)),
+      mac_address_(bring_up(device, checked(device, options))),
+      statistics_(device) {
+  const RxQueueOptions of_queues{.longest = longest_frame + (options.keep_fcs ? fcs_bytes : 0)};
+  for (std::uint32_t i = 0; i < options.queues; ++i) {
+    queues_.push_back(std::make_unique<RxQueue>(device, i, options.descriptors, of_queues));
+  }
+  if (options.interrupts) interrupts_ = std::make_unique<RxInterrupts>(device, options.queues, default_moderation);
+}
 
 Port::~Port() {
   try {
-    if (queue_enabled_) {
+    if (queues_enabled_) {
       set_receive_enable(false);
-      queue_.disable();
+      for (const auto& queue : queues_) queue->disable();
     }
   } catch (const Error&) {
     // A queue that will not stop: master disable below keeps the card off the memory all the same.
   }
+  interrupts_.reset();
   disable_master(device_);
+  restore_link_state(device_, found_);
   clear_bits(device_, CTRL_EXT, CTRL_EXT_DRV_LOAD);
   device_.enable_bus_master(false);
 }
 
 void Port::start_receiving() {
-  queue_.enable();
-  queue_enabled_ = true;
+  for (const auto& queue : queues_) queue->enable();
+  queues_enabled_ = true;
   set_receive_enable(true);
 }
 

@@ -5,21 +5,26 @@
 ///     Port port(device, {});          reset, receive path programmed, nothing received yet
 ///     port.wait_for_link(10s);
 ///     port.start_receiving();
-///     ... port.queue(0).poll() in a thread of its own ...
+///     ... port.queue(0).poll() in a thread of its own, and so every other queue ...
 ///     port.stop_receiving();          no new frames; what has been received can still be polled
 ///
-/// The port is passive: it sends nothing, no pause frame either, and leaves VLAN tags in the frames. Who wants to send
-/// makes a Transmitter (transmitter.hpp).
+/// The port is passive: it sends nothing, no pause frame either, and leaves VLAN tags in the frames. With several
+/// queues frames are spread by their flows (rss.hpp). Who wants to send makes a Transmitter (transmitter.hpp).
 ///
 /// Ownership: the Device must outlive the Port; the Port owns its queues. The destructor stops the card's DMA before
-/// the memory goes away. Threads: one control thread for everything here; the queues' poll and release have a thread of
-/// their own. Errors: ixcap::Error naming the register that did not answer.
+/// the memory goes away, and leaves laser and link mode as the constructor found them. Threads: one control thread for
+/// everything here; the queues' poll and release have a thread of their own. Errors: ixcap::Error naming the register
+/// that did not answer.
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include <ixcap/driver/ixgbe/link.hpp>
 #include <ixcap/driver/ixgbe/reset.hpp>
+#include <ixcap/driver/ixgbe/rss.hpp>
+#include <ixcap/driver/ixgbe/rx_interrupts.hpp>
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
 #include <ixcap/driver/ixgbe/statistics.hpp>
 #include <ixcap/driver/pci/device.hpp>
@@ -28,6 +33,10 @@ namespace ixcap::ixgbe {
 
 struct PortOptions {
   std::uint32_t descriptors = default_descriptors;  ///< of each queue
+  std::uint32_t queues = 1;                         ///< 1 to most_queues
+  bool keep_fcs = false;    ///< frames in memory end with their FCS, which both lengths of a Frame then count
+  bool bad_frames = false;  ///< frames with errors come, too: RxQueue::status() tells which
+  bool interrupts = false;  ///< each queue tells of its frames by interrupts()
 };
 
 class Port {
@@ -45,8 +54,11 @@ class Port {
   /// Returns when what was under way is in memory, at most 20 ms later; statistics() is up to date then.
   void stop_receiving();
 
-  RxQueue& queue() noexcept { return queue_; }
-  const RxQueue& queue() const noexcept { return queue_; }
+  std::uint32_t queue_count() const noexcept { return static_cast<std::uint32_t>(queues_.size()); }
+  RxQueue& queue(std::uint32_t index = 0) noexcept { return *queues_[index]; }
+  const RxQueue& queue(std::uint32_t index = 0) const noexcept { return *queues_[index]; }
+  /// Of the queues; nullptr if none were asked for.
+  RxInterrupts* interrupts() noexcept { return interrupts_.get(); }
   StatisticsCounter& statistics() noexcept { return statistics_; }
   const StatisticsCounter& statistics() const noexcept { return statistics_; }
 
@@ -54,10 +66,12 @@ class Port {
   void set_receive_enable(bool enable);
 
   pci::Device& device_;
+  const LinkState found_;
   MacAddress mac_address_;
-  RxQueue queue_;
+  std::vector<std::unique_ptr<RxQueue>> queues_;
+  std::unique_ptr<RxInterrupts> interrupts_;
   StatisticsCounter statistics_;
-  bool queue_enabled_ = false;
+  bool queues_enabled_ = false;
 };
 
 }  // namespace ixcap::ixgbe

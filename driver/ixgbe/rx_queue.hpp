@@ -16,6 +16,7 @@
 /// Threads: poll and release belong to one thread. The constructor, enable and disable may run elsewhere, before and
 /// after. Errors: set-up throws Error; poll and release never fail, they count (malformed()).
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -23,15 +24,11 @@
 #include <span>
 
 #include <ixcap/driver/frame.hpp>
+#include <ixcap/driver/ixgbe/descriptor_vectors.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
 #include <ixcap/driver/pci/device.hpp>
 
 namespace ixcap::ixgbe {
-
-/// Bytes of a buffer that the card fills (SRRCTL.BSIZEPACKET, its reset value and the least that every mode allows).
-inline constexpr std::uint32_t buffer_bytes = 2048;
-/// From one buffer to the next: not a power of two, which would map all buffers to a few cache sets.
-inline constexpr std::uint32_t buffer_stride = buffer_bytes + 64;
 
 /// RDLEN is a multiple of 128 bytes, so of 8 descriptors; the drivers in use stop at 8,192.
 inline constexpr std::uint32_t fewest_descriptors = 64;
@@ -39,10 +36,15 @@ inline constexpr std::uint32_t most_descriptors = 8192;
 /// 4.2 MiB with its buffers: under the 8 MiB that an ordinary user may lock, and 137 us of 64-byte frames at line rate.
 inline constexpr std::uint32_t default_descriptors = 2048;
 
+struct RxQueueOptions {
+  std::uint32_t longest = longest_frame;                   ///< bytes of a frame in memory; the FCS counts if it is kept
+  VectorLevel vectors = available_vector_levels().back();  ///< how descriptors are handled
+};
+
 class RxQueue {
  public:
   /// Allocates and arms a ring of `descriptors` (a power of two in the range above) and programs queue `index` with it.
-  RxQueue(pci::Device& device, std::uint32_t index, std::uint32_t descriptors);
+  RxQueue(pci::Device& device, std::uint32_t index, std::uint32_t descriptors, const RxQueueOptions& options = {});
   RxQueue(const RxQueue&) = delete;
   RxQueue& operator=(const RxQueue&) = delete;
 
@@ -54,6 +56,11 @@ class RxQueue {
   /// Fills `frames` from the front with what has arrived, at most batch_size; answers how many. What an earlier poll
   /// lent must have been released.
   std::size_t poll(std::span<Frame> frames) noexcept;
+
+  /// Frames of the last poll that the card says something about, ReceiveStatus::TS or an error of the MAC: bit i is
+  /// frames[i]. What it says is in status(i), which tells of marked frames only.
+  std::uint64_t marked() const noexcept { return marked_; }
+  ReceiveStatus status(std::size_t i) const noexcept { return statuses_[i]; }
 
   /// Returns everything that the last poll lent to the card.
   void release() noexcept;
@@ -72,7 +79,9 @@ class RxQueue {
   std::uint64_t buffer_io_address(std::uint32_t slot) const noexcept {
     return buffers_io_address_ + std::uint64_t{slot} * buffer_stride;
   }
-  Joined join(Frame& frame, std::uint32_t joined_before) noexcept;
+  void lend(Frame& frame, std::size_t place, const std::uint8_t* data, std::uint32_t length,
+            ReceiveStatus status) noexcept;
+  Joined join(Frame& frame, std::size_t place, std::uint32_t joined_before) noexcept;
   bool skip_rest_of_frame() noexcept;
   void advance(std::uint32_t descriptors) noexcept {
     next_ = (next_ + descriptors) & mask_;
@@ -84,12 +93,18 @@ class RxQueue {
   std::uint8_t* buffers_;
   std::uint64_t buffers_io_address_;
   std::uint32_t mask_;
-  std::uint32_t next_ = 0;          ///< the descriptor that the card completes next
-  std::uint32_t lent_ = 0;          ///< descriptors before next_ that poll has taken and release has not returned
-  bool skipping_ = false;           ///< inside a frame without an end: descriptors are dropped up to the next EOP
-  pci::Doorbell tail_;              ///< RDT
+  std::uint32_t next_ = 0;     ///< the descriptor that the card completes next
+  std::uint32_t lent_ = 0;     ///< descriptors before next_ that poll has taken and release has not returned
+  bool skipping_ = false;      ///< inside a frame without an end: descriptors are dropped up to the next EOP
+  DescriptorVectors vectors_;  ///< a copy: its functions are a load away, not two
+  pci::Doorbell tail_;         ///< RDT
+
+  // What the seldom cases touch.
+  std::uint64_t marked_ = 0;
   std::uint8_t* joined_ = nullptr;  ///< joined_frames side buffers for frames of several descriptors
+  std::uint32_t longest_;
   std::atomic<std::uint64_t> malformed_ = 0;
+  std::array<ReceiveStatus, batch_size> statuses_{};  ///< of those in marked_
 
   pci::Device& device_;
   std::uint32_t index_;

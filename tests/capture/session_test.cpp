@@ -245,6 +245,68 @@ TEST(Session, CapturesNothingOnceItsLastFilterIsGone) {
   expect_ledger_tells_the_truth(session);
 }
 
+class SessionOfSeveralQueues : public testing::TestWithParam<std::uint32_t> {};
+
+// The order between queues is merged_rings_test.cpp's: here a thread may be kept from running for any time.
+TEST_P(SessionOfSeveralQueues, DeliversEveryFrameOnceAndEachQueueInOrder) {
+  Session session({.interface = "emulator:mix?count=50000&seed=3", .queues = GetParam()});
+  session.start();
+  std::vector<std::uint64_t> by_queue(GetParam());
+  std::vector<std::uint64_t> last_ns(GetParam());
+  std::uint64_t out_of_order = 0;
+  const Read read = read_all(session, [&](const Record& record) {
+    ++by_queue.at(record.queue);
+    std::uint64_t& last = last_ns[record.queue];
+    out_of_order += record.timestamp_ns > last ? 0 : 1;
+    last = record.timestamp_ns;
+  });
+  EXPECT_EQ(read.frames, 50'000u);
+  EXPECT_EQ(out_of_order, 0u);
+  const DropLedger ledger = session.ledger();
+  EXPECT_EQ(ledger.received, by_queue);
+  EXPECT_EQ(ledger.no_descriptor.size(), GetParam());
+  for (const std::uint64_t frames : by_queue) EXPECT_GT(frames, 0u);
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST_P(SessionOfSeveralQueues, AccountsForEveryFrameThatTheCardDropped) {
+  Session session({.interface = "emulator:mix?count=30000&rate=10G&size=1518",
+                   .queues = GetParam(),
+                   .descriptors = ixgbe::fewest_descriptors,
+                   .ring_bytes = RingMemory::smallest_size_bytes * GetParam()});
+  session.start();
+  while (session.interface().wire_counts()->frames < 15'000) std::this_thread::yield();
+  const Read read = read_all(session);
+  EXPECT_EQ(read.frames + session.ledger().no_descriptor_total(), 30'000u);
+  EXPECT_EQ(read.lost, session.ledger().no_descriptor_total()) << "every loss is told in the ring";
+  expect_ledger_tells_the_truth(session);
+}
+
+INSTANTIATE_TEST_SUITE_P(Queues, SessionOfSeveralQueues, testing::Values(1u, 2u, 4u, 16u));
+
+TEST(Session, ReceivesInEveryPollMode) {
+  for (const PollMode poll : {PollMode::busy, PollMode::adaptive, PollMode::interrupt}) {
+    Session session({.interface = "emulator:mix?count=2000&rate=1Mpps", .poll = poll});
+    session.start();
+    EXPECT_EQ(read_all(session).frames, 2000u) << static_cast<int>(poll);
+    expect_ledger_tells_the_truth(session);
+  }
+}
+
+TEST(Session, KeepsTheFcsWhereItIsAskedFor) {
+  Session session({.interface = "emulator:mix?count=100&size=1518", .keep_fcs = true});
+  session.start();
+  const Read read = read_all(session, [](const Record& record) { EXPECT_EQ(record.wire_length, 1518u); });
+  EXPECT_EQ(read.frames, 100u);
+}
+
+TEST(Session, RunsItsReceiveThreadsOnTheCpusNamed) {
+  EXPECT_THROW(Session({.interface = "emulator:mix", .cpus = "no list"}), Error);
+  Session session({.interface = "emulator:mix?count=1000", .queues = 2, .cpus = "0"});
+  session.start();
+  EXPECT_EQ(read_all(session).frames, 1000u);
+}
+
 TEST(Session, CanBeDestroyedAtAnyTime) {
   { const Session never_started({.interface = "emulator:mix"}); }
   Session running({.interface = "emulator:mix", .ring_bytes = RingMemory::smallest_size_bytes});

@@ -1,5 +1,5 @@
 // Whatever a device writes into its descriptors, a receive queue lends only bytes that are there, and every descriptor
-// goes back to the card sooner or later.
+// goes back to the card sooner or later; and it lends the same whichever vectors it works with.
 //
 // Input: turns, each of one byte, how many descriptors are written before the next poll, and their status words: a
 // byte that says what of the word is made plausible, then eight bytes.
@@ -53,33 +53,45 @@ void read_frame(const Frame& frame, const pci::Pages& pages) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  test::RawDevice device;
-  ixgbe::RxQueue queue(device, 0, ring_size);
-  auto* const ring = reinterpret_cast<ixgbe::ReceiveDescriptor*>(queue.pages().data());
-  Input input = {data, size};
+  test::RawDevice devices[2];
+  ixgbe::RxQueue scalar(devices[0], 0, ring_size, {.vectors = ixgbe::VectorLevel::scalar});
+  ixgbe::RxQueue vectors(devices[1], 0, ring_size);
   Frame lent[batch_size];
+  Frame lent_by_vectors[batch_size];
+  const auto write_back = [&devices](std::uint32_t slot, std::uint64_t first_half, ixgbe::ReceiveStatus status) {
+    for (test::RawDevice& device : devices) device.ring[slot].write_back(first_half, status);
+  };
+  const auto turn = [&] {
+    const std::size_t count = scalar.poll(lent);
+    require(count <= batch_size);
+    require(vectors.poll(lent_by_vectors) == count);
+    require(vectors.marked() == scalar.marked());
+    for (std::size_t i = 0; i < count; ++i) {
+      read_frame(lent[i], scalar.pages());
+      read_frame(lent_by_vectors[i], vectors.pages());
+      require(lent[i].captured_length == lent_by_vectors[i].captured_length);
+    }
+    scalar.release();
+    vectors.release();
+    require(devices[0].tail < ring_size);
+    require(devices[0].tail == devices[1].tail);
+    return count;
+  };
+  Input input = {data, size};
   std::uint32_t slot = 0;
   while (input.size > 0) {
     for (unsigned left = input.take<std::uint8_t>() % (2 * ring_size); left > 0 && input.size > 0; --left) {
-      ring[slot].write_back(input.take<std::uint8_t>(), take_status(input));
+      const auto first_half = input.take<std::uint8_t>();
+      write_back(slot, first_half, take_status(input));
       slot = (slot + 1) % ring_size;
     }
-    const std::size_t count = queue.poll(lent);
-    require(count <= batch_size);
-    for (std::size_t i = 0; i < count; ++i) read_frame(lent[i], queue.pages());
-    queue.release();
-    require(device.tail < ring_size);
+    turn();
   }
   // The device completes everything: the queue comes to an end of it.
-  for (std::uint32_t i = 0; i < ring_size; ++i) ring[i].write_back(0, ixgbe::ReceiveStatus::of(60, true));
+  for (std::uint32_t i = 0; i < ring_size; ++i) write_back(i, 0, ixgbe::ReceiveStatus::of(60, true));
   std::size_t received = 0;
-  for (unsigned turn = 0; turn < 2 * ring_size; ++turn) {
-    const std::size_t count = queue.poll(lent);
-    for (std::size_t i = 0; i < count; ++i) read_frame(lent[i], queue.pages());
-    queue.release();
-    received += count;
-  }
+  for (unsigned i = 0; i < 2 * ring_size; ++i) received += turn();
   require(received >= ring_size - 1);
-  require(queue.poll(lent) == 0);
+  require(turn() == 0);
   return 0;
 }

@@ -90,6 +90,77 @@ TEST(Port, CountsInSixtyFourBitsWhatTheRegistersForget) {
   EXPECT_EQ(total.total_bytes, total.good_bytes);
 }
 
+TEST(Port, KeepsTheFcsWhereItIsAskedFor) {
+  Nic nic(frames(10), {}, Drive::stepped);
+  Port port(nic, {.keep_fcs = true});
+  port.start_receiving();
+  nic.step(10);
+  Frame lent[batch_size];
+  ASSERT_EQ(port.queue().poll(lent), 10u);
+  for (std::uint32_t i = 0; i < 10; ++i) EXPECT_EQ(lent[i].captured_length, 60 + i + fcs_bytes);
+}
+
+TEST(Port, TakesTheLongestFrameWithItsFcs) {
+  std::vector<test::ListedFrame> longest{make_frame(longest_frame)};
+  Nic nic(std::make_unique<test::ListTraffic>(std::move(longest)), {}, Drive::stepped);
+  Port port(nic, {.keep_fcs = true});
+  port.start_receiving();
+  nic.step(1);
+  Frame lent[batch_size];
+  ASSERT_EQ(port.queue().poll(lent), 1u);
+  EXPECT_EQ(lent[0].captured_length, longest_frame + fcs_bytes);
+  EXPECT_EQ(port.queue().malformed(), 0u);
+}
+
+TEST(Port, StoresBadFramesOnlyWhereTheyAreAskedFor) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  {
+    const Port port(nic, {});
+    EXPECT_EQ(nic.read(FCTRL.offset()) & FCTRL_SBP, 0u);
+  }
+  {
+    const Port port(nic, {.bad_frames = true});
+    EXPECT_NE(nic.read(FCTRL.offset()) & FCTRL_SBP, 0u);
+  }
+}
+
+TEST(Port, LeavesLaserAndLinkModeAsItFoundThem) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  for (const std::uint32_t laser : {ESDP_SDP3, 0u}) {
+    nic.write(ESDP.offset(), laser);
+    const std::uint32_t autoc = nic.read(AUTOC.offset()) ^ AUTOC_FLU;
+    nic.write(AUTOC.offset(), autoc);
+    {
+      Port port(nic, {});
+      EXPECT_TRUE(port.wait_for_link(1000ms).up) << "whatever it found";
+    }
+    EXPECT_EQ(nic.read(ESDP.offset()) & ESDP_SDP3, laser);
+    EXPECT_EQ(nic.read(AUTOC.offset()), autoc);
+  }
+}
+
+TEST(Port, StaysSilentWhenItsQueuesStarve) {
+  Nic nic(nullptr, {}, Drive::stepped);
+  // What a driver before may have left: pause frames at a level that is soon reached.
+  nic.write(FCCFG.offset(), FCCFG_TFCE_LINK);
+  for (std::uint32_t i = 0; i < FCRTH.count; ++i) nic.write(FCRTH.offset(i), FCRTH_FCEN | 64);
+  Nic starved(frames(100'000), {emulator::Rate::Unit::bits_per_second, 10e9}, Drive::stepped);
+  for (Nic* const card : {&nic, &starved}) {
+    Port port(*card, {.descriptors = fewest_descriptors});
+    EXPECT_EQ(card->read(FCCFG.offset()), 0u);
+    EXPECT_EQ(card->read(MFLCN.offset()), MFLCN_PMCF) << "pause frames are captured, not obeyed";
+    for (std::uint32_t i = 0; i < FCRTH.count; ++i) EXPECT_EQ(card->read(FCRTH.offset(i)), 0u);
+    port.start_receiving();
+    while (card->step(1000) != 0) {
+    }
+    port.stop_receiving();
+    EXPECT_EQ(card->transmit_counts().packets, 0u);
+    EXPECT_EQ(card->read(LXOFFTXC.offset()), 0u);
+    EXPECT_EQ(card->read(LXONTXC.offset()), 0u);
+  }
+  EXPECT_GT(starved.counts().no_descriptor, 0u);
+}
+
 struct StuckCase {
   const Register& reg;
   std::uint32_t mask;

@@ -132,6 +132,47 @@ TEST(RxQueue, WaitsForTheEndOfAFrameThatIsNotWrittenYet) {
   EXPECT_EQ(lent[0].captured_length, buffer_bytes + 100);
 }
 
+TEST(RxQueue, MarksFramesThatTheCardSaysSomethingAbout) {
+  RawDevice device;
+  RxQueue queue(device, 0, small_ring);
+  const auto marked = [](std::uint32_t length, bool end, std::uint64_t marks) {
+    return ReceiveStatus{ReceiveStatus::of(length, end).bits | marks};
+  };
+  device.ring[0].write_back(0, ReceiveStatus::of(60, true));
+  device.ring[1].write_back(0, marked(60, true, ReceiveStatus::TS));
+  device.ring[2].write_back(0, ReceiveStatus::of(buffer_bytes, false));
+  device.ring[3].write_back(0, marked(100, true, ReceiveStatus::CE));
+  device.ring[4].write_back(0, ReceiveStatus::of(61, true));
+  Frame lent[batch_size];
+  ASSERT_EQ(queue.poll(lent), 4u);
+  EXPECT_EQ(lent[1].captured_length, 60u);
+  EXPECT_EQ(lent[2].captured_length, buffer_bytes + 100);
+  EXPECT_EQ(lent[3].captured_length, 61u);
+  EXPECT_EQ(queue.marked(), 0b0110u);
+  EXPECT_EQ(queue.status(1).bits & ReceiveStatus::MAC_errors, 0u);
+  EXPECT_EQ(queue.status(2).bits & ReceiveStatus::MAC_errors, ReceiveStatus::CE);
+  queue.release();
+  device.ring[5].write_back(0, ReceiveStatus::of(60, true));
+  ASSERT_EQ(queue.poll(lent), 1u);
+  EXPECT_EQ(queue.marked(), 0u) << "of this poll, not of the one before";
+}
+
+TEST(RxQueue, JoinsNoFrameOutOfDescriptorsThatAreLent) {
+  RawDevice device;
+  RxQueue queue(device, 0, small_ring);
+  Frame lent[batch_size];
+  for (std::uint32_t i = 0; i + 3 < small_ring; ++i) device.ring[i].write_back(0, ReceiveStatus::of(60, true));
+  for (std::uint32_t i = small_ring - 3; i < small_ring; ++i) {
+    device.ring[i].write_back(0, ReceiveStatus::of(buffer_bytes, false));
+  }
+  EXPECT_EQ(queue.poll(lent), small_ring - 3) << "the chain goes on in descriptors that are lent";
+  queue.release();
+  EXPECT_EQ(queue.poll(lent), 0u) << "it has no end now";
+  device.ring[0].write_back(0, ReceiveStatus::of(1, true));
+  ASSERT_EQ(queue.poll(lent), 1u);
+  EXPECT_EQ(lent[0].captured_length, 3 * buffer_bytes + 1);
+}
+
 TEST(RxQueue, SurvivesGarbageInEveryDescriptor) {
   constexpr std::uint32_t seed = 82599;
   std::mt19937_64 random(seed);
