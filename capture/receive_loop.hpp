@@ -59,7 +59,7 @@ class ReceiveLoop {
   void append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set) noexcept;
   bool report_losses(std::uint64_t timestamp_ns) noexcept;
   template <typename Put>
-  void until_room(Put put) noexcept;
+  bool until_room(Put put) noexcept;
 
   ixgbe::RxQueue& queue_;
   filter::LiveSet::Reader filters_;
@@ -67,6 +67,7 @@ class ReceiveLoop {
   std::uint32_t snaplen_;
   FrameClock clock_;
   std::uint64_t losses_reported_ = 0;
+  std::uint64_t left_out_ = 0;  // accepted, but there was no room and the session's reader had given up
 
   // Written by run() only, once a batch; read by whoever asks. Relaxed: each is a count of its own.
   alignas(64) std::atomic<std::uint64_t> polled_ = 0;
