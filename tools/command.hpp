@@ -14,5 +14,6 @@ void add_capture_command(CLI::App& application, int& status);
 void add_devices_command(CLI::App& application, int& status);
 void add_emulate_command(CLI::App& application, int& status);
 void add_filter_command(CLI::App& application, int& status);
+void add_read_command(CLI::App& application, int& status);
 
 }  // namespace ixcap::tools
