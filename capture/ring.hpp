@@ -22,7 +22,7 @@
 /// records + p mod size.
 ///
 /// **Readers** join and leave at any time. A reader gets what is published from its admission on; the producer admits it
-/// when it next publishes, or at once where the ring is still empty. It has one of two policies:
+/// at one of its next calls. Who has joined before the producer's first record gets all. It has one of two policies:
 ///
 /// - *lossless*: the producer overwrites nothing that the reader has not released. Without room the producer is told
 ///   so, and decides to wait or to count. The reader reads in place.

@@ -17,8 +17,8 @@
 /// A *mark* is the start of a record, about every segment's length, with what each lossy reader had missed up to there if
 /// it had read nothing: so a reader that was overrun knows a place where a record starts and how many it has lost.
 ///
-/// Readers come and go under the registry's mutex, which the producer only ever tries to take, and only when there has
-/// been a change.
+/// Readers come and go under the registry's mutex, which the producer, once it has begun, only ever tries to take, and only
+/// when there has been a change.
 
 #include <immintrin.h>
 
@@ -223,9 +223,13 @@ class RingProducerSync {
   };
   static constexpr unsigned mark_count = Page::marks_kept;
 
-  /// Lets in who has come, and forgets who has gone. Does nothing while somebody else holds the mutex.
+  /// Lets in who has come, and forgets who has gone. Does nothing while somebody else holds the mutex, but before the
+  /// first record it waits: who has joined by then gets everything.
   void attend() noexcept {
-    if (!registry_.mutex.try_lock()) return;
+    if (reserved_ == 0)
+      registry_.mutex.lock();
+    else if (!registry_.mutex.try_lock())
+      return;
     registry_.changed.store(false, A::relaxed());
     unsigned kept = 0;
     for (unsigned i = 0; i < count_; ++i) {
