@@ -53,8 +53,8 @@ struct Answer {
 };
 
 Answer ask(const pci::FileDescriptor& socket, const std::string& path, const ReaderOptions& options) {
-  const ShareRequest request = {share_magic, share_version, static_cast<std::uint32_t>(options.policy), options.mask,
-                                {}};
+  const ShareRequest request = {
+      share_magic, share_version, static_cast<std::uint32_t>(options.policy), options.mask, {}};
   if (::send(socket.number(), &request, sizeof request, MSG_NOSIGNAL) != sizeof request)
     throw Error::from_errno(cannot_attach, path, errno, "try again");
   Answer answer;
@@ -214,7 +214,9 @@ bool Attachment::refill() noexcept {
     judge();
     return true;
   }
-  const auto is = [](RingState state) { return [state](const RingReader* reader) { return reader->state() == state; }; };
+  const auto is = [](RingState state) {
+    return [state](const RingReader* reader) { return reader->state() == state; };
+  };
   if (std::ranges::any_of(readers_, is(RingState::broken)))
     state_ = RingState::broken;
   else if (std::ranges::all_of(readers_, is(RingState::ended)))

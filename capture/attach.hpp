@@ -9,8 +9,8 @@
 ///       capture.wait(std::chrono::seconds(1));
 ///     }
 ///
-/// The expression is this reader's own and runs here, over the frames that the capture let through. Records of one queue
-/// come in order; several queues take turns.
+/// The expression is this reader's own and runs here, over the frames that the capture let through. Records of one
+/// queue come in order; several queues take turns.
 ///
 /// Readers of one capture can share the work: with `part` 1 of 3, this one gets the flows of one third, both directions
 /// of each. A flow is two addresses, and two ports and a protocol where the frame has them; of a fragmented packet only
@@ -36,11 +36,11 @@
 namespace ixcap::capture {
 
 struct AttachOptions {
-  std::string name;                ///< as share_path() takes it
-  ReaderOptions reader = {};       ///< policy, and which of the capture's filters
-  std::string expression = {};     ///< pcap-filter(7); empty: every frame
-  bool vlan_aware = false;         ///< the expression looks behind VLAN tags: filter/vlan_aware.hpp
-  std::uint32_t part = 0;          ///< of the flows, less than `parts`
+  std::string name;             ///< as share_path() takes it
+  ReaderOptions reader = {};    ///< policy, and which of the capture's filters
+  std::string expression = {};  ///< pcap-filter(7); empty: every frame
+  bool vlan_aware = false;      ///< the expression looks behind VLAN tags: filter/vlan_aware.hpp
+  std::uint32_t part = 0;       ///< of the flows, less than `parts`
   std::uint32_t parts = 1;
 };
 
@@ -72,8 +72,8 @@ class Attachment {
   /// Frames lost because this reader was overrun: those that its mask lets through. The expression does not see them.
   std::uint64_t lost() const noexcept;
 
-  /// After next() returned nullptr, and release(): sleeps until there may be something to read, breakloop(), or the time
-  /// is over. False for the last two. A negative time has no end.
+  /// After next() returned nullptr, and release(): sleeps until there may be something to read, breakloop(), or the
+  /// time is over. False for the last two. A negative time has no end.
   bool wait(std::chrono::milliseconds longest) noexcept;
   /// Wakes wait() at once, now or the next time. Any thread, and any signal handler.
   void breakloop() noexcept;

@@ -51,8 +51,8 @@ static_assert(offsetof(Record, lost_frames) == 24);
 /// Bit 0: a loss record.
 inline constexpr std::uint16_t record_is_loss = 1u << 0;
 
-/// Bit 3, of a loss record: the frames came into the ring, and this reader, a lossy one, was overrun. They are those that
-/// its mask lets through. Such records are made by the reader; none is in the ring.
+/// Bit 3, of a loss record: the frames came into the ring, and this reader, a lossy one, was overrun. They are those
+/// that its mask lets through. Such records are made by the reader; none is in the ring.
 inline constexpr std::uint16_t record_lost_here = 1u << 3;
 
 /// Bits 1-2: what timestamp_ns was read from.

@@ -261,12 +261,12 @@ RingCount RingProducer::count(std::uint64_t from, std::uint64_t to, std::uint64_
 void RingProducer::wake(unsigned index) const noexcept {
   const std::uint64_t one = 1;
   const RingMemory::Resources& reader = memory_.resources_[index];
-  // Neither blocks: the eventfd is this process's own, and of a socket, what the other side does to its end stays there.
-  // A reader that does not read what is there already needs no more.
+  // Neither blocks: the eventfd is this process's own, and of a socket, what the other side does to its end stays
+  // there. A reader that does not read what is there already needs no more.
   if (reader.is_socket)
     ::send(reader.wake.number(), &one, sizeof one, MSG_DONTWAIT | MSG_NOSIGNAL);
-  else
-    [[maybe_unused]] const ssize_t written = ::write(reader.wake.number(), &one, sizeof one);
+  else [[maybe_unused]]
+    const ssize_t written = ::write(reader.wake.number(), &one, sizeof one);
 }
 
 struct RingReader::Joined {
@@ -300,7 +300,7 @@ RingReader::RingReader(const RingView& view, const ReaderOptions& options, int w
       wake_(wake),
       break_(make_eventfd()) {
   if (options.policy == ReaderPolicy::lossy)
-    buffer_.reset(static_cast<std::uint8_t*>(::operator new(buffer_bytes, std::align_val_t{64})));
+    buffer_.reset(static_cast<std::uint8_t*>(::operator new (buffer_bytes, std::align_val_t{64})));
 }
 
 RingReader::~RingReader() = default;

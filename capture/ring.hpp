@@ -21,8 +21,8 @@
 /// Positions are 64-bit byte counts that only grow (at 100 Gbit/s they would wrap after 46 years); position p lies at
 /// records + p mod size.
 ///
-/// **Readers** join and leave at any time. A reader gets what is published from its admission on; the producer admits it
-/// at one of its next calls. Who has joined before the producer's first record gets all. It has one of two policies:
+/// **Readers** join and leave at any time. A reader gets what is published from its admission on; the producer admits
+/// it at one of its next calls. Who has joined before the producer's first record gets all. It has one of two policies:
 ///
 /// - *lossless*: the producer overwrites nothing that the reader has not released. Without room the producer is told
 ///   so, and decides to wait or to count. The reader reads in place.
@@ -36,12 +36,12 @@
 /// **Sleeping.** A reader polls next(), or it sleeps in wait(), or it puts fd() into an event loop between arm() and
 /// disarm(). The producer makes a system call only for a reader that sleeps, one for each sleep.
 ///
-/// **Threads.** One thread uses the producer, one each reader; none ever waits for another. breakloop(), and joining and
-/// leaving, are for any. The RingMemory outlives both. **Errors.** Creation and joining throw ixcap::Error; everything
-/// else is noexcept. Neither side trusts what the other wrote: impossible positions and records are counted or end the
-/// reading (RingState::broken), and no address is computed from them before they are checked. What this does not cover
-/// is a producer that changes a record after publishing it: a reader in fear of that copies the header and checks the
-/// copy's captured_length again.
+/// **Threads.** One thread uses the producer, one each reader; none ever waits for another. breakloop(), and joining
+/// and leaving, are for any. The RingMemory outlives both. **Errors.** Creation and joining throw ixcap::Error;
+/// everything else is noexcept. Neither side trusts what the other wrote: impossible positions and records are counted
+/// or end the reading (RingState::broken), and no address is computed from them before they are checked. What this does
+/// not cover is a producer that changes a record after publishing it: a reader in fear of that copies the header and
+/// checks the copy's captured_length again.
 ///
 /// capture/ring_sync.hpp has the memory orders, capture/share.hpp brings a ring to other processes.
 
@@ -215,8 +215,8 @@ class RingMemory {
   /// The memfd, to be sent to readers.
   int file_descriptor() const noexcept { return file_.number(); }
 
-  /// Lets a reader in. `pages` holds its page at `page_index`; the producer wakes it by writing eight bytes to `wake`, an
-  /// eventfd or a connected socket, which is duplicated. Throws Error if there are ring_readers, or no descriptor.
+  /// Lets a reader in. `pages` holds its page at `page_index`; the producer wakes it by writing eight bytes to `wake`,
+  /// an eventfd or a connected socket, which is duplicated. Throws Error if there are ring_readers, or no descriptor.
   RingSeat join(const ReaderOptions& options, ReaderPages pages, unsigned page_index, int wake);
 
   /// Readers that have joined and not left. Any thread.
@@ -407,7 +407,7 @@ class RingReader {
 
   // Of a lossy reader: copies of the records since release().
   struct AlignedDelete {
-    void operator()(std::uint8_t* bytes) const noexcept { ::operator delete(bytes, std::align_val_t{64}); }
+    void operator()(std::uint8_t* bytes) const noexcept { ::operator delete (bytes, std::align_val_t{64}); }
   };
   static constexpr std::size_t buffer_bytes = std::size_t{256} << 10;
   std::unique_ptr<std::uint8_t[], AlignedDelete> buffer_;

@@ -14,11 +14,11 @@
 ///     published = end; who waits?        (wake)       ◄──►  waiting = 1; anything new?     (sleep)
 ///     start = where it begins            (admit)      ───►  load start                     (see_start)
 ///
-/// A *mark* is the start of a record, about every segment's length, with what each lossy reader had missed up to there if
-/// it had read nothing: so a reader that was overrun knows a place where a record starts and how many it has lost.
+/// A *mark* is the start of a record, about every segment's length, with what each lossy reader had missed up to there
+/// if it had read nothing: so a reader that was overrun knows a place where a record starts and how many it has lost.
 ///
-/// Readers come and go under the registry's mutex, which the producer, once it has begun, only ever tries to take, and only
-/// when there has been a change.
+/// Readers come and go under the registry's mutex, which the producer, once it has begun, only ever tries to take, and
+/// only when there has been a change.
 
 #include <immintrin.h>
 

@@ -208,8 +208,8 @@ ShareStatus Share::admit(Connection& connection, const ShareRequest& request, pc
     pages = ReaderPages::make_file(count);
     const ReaderOptions options = {static_cast<ReaderPolicy>(request.policy), request.mask};
     for (unsigned ring = 0; ring < count; ++ring) {
-      connection.seats.push_back(rings_[ring]->join(options, ReaderPages(pages.number(), count), ring,
-                                                    connection.socket.number()));
+      connection.seats.push_back(
+          rings_[ring]->join(options, ReaderPages(pages.number(), count), ring, connection.socket.number()));
     }
   } catch (const Error&) {
     connection.seats.clear();

@@ -10,9 +10,9 @@
 ///
 /// A reader whose connection ends is released: at once when its process ends, however it ends.
 ///
-/// Ownership: the socket file, removed at the end. The rings outlive the Share; readers may go on reading what is in them
-/// when both are gone.
-/// Threads: one of its own. Errors: the constructor throws ixcap::Error; who is refused later is told, and `log` is.
+/// Ownership: the socket file, removed at the end. The rings outlive the Share; readers may go on reading what is in
+/// them when both are gone. Threads: one of its own. Errors: the constructor throws ixcap::Error; who is refused later
+/// is told, and `log` is.
 
 #include <functional>
 #include <memory>
@@ -52,7 +52,7 @@ class Share {
  private:
   struct Connection {
     pci::FileDescriptor socket;
-    std::string peer;              ///< for people
+    std::string peer;             ///< for people
     std::vector<RingSeat> seats;  ///< empty until it is admitted
   };
 

@@ -4,11 +4,12 @@
 /// SOCK_SEQPACKET (docs/ring.md).
 ///
 ///     reader ─► ShareRequest                                         policy and mask
-///     reader ◄─ ShareAnswer + files: a ring a queue, then one file   refused, or admitted: ReaderPage i of the last file
+///     reader ◄─ ShareAnswer + files: a ring a queue, then one file   refused, or admitted: ReaderPage i of the last
+///     file
 ///               of ReaderPages                                       belongs to ring i
 ///
-/// After that the connection carries only wake-ups from the producer (eight bytes that mean nothing), and tells each side
-/// when the other is gone. Numbers are in the machine's byte order, texts end with a zero byte.
+/// After that the connection carries only wake-ups from the producer (eight bytes that mean nothing), and tells each
+/// side when the other is gone. Numbers are in the machine's byte order, texts end with a zero byte.
 
 #include <cstddef>
 #include <cstdint>
@@ -59,8 +60,8 @@ static_assert(offsetof(ShareAnswer, interface) == 64);
 static_assert(sizeof(ShareAnswer) == 64 + 3 * 256 + 4096);
 static_assert(std::is_trivially_copyable_v<ShareRequest> && std::is_trivially_copyable_v<ShareAnswer>);
 
-/// The socket of a shared capture: NAME itself if there is a slash in it; otherwise NAME.sock in /run/ixcap for root, in
-/// $XDG_RUNTIME_DIR/ixcap for others, or in /tmp/ixcap-UID where that is not set. Throws Error for an empty name, or
+/// The socket of a shared capture: NAME itself if there is a slash in it; otherwise NAME.sock in /run/ixcap for root,
+/// in $XDG_RUNTIME_DIR/ixcap for others, or in /tmp/ixcap-UID where that is not set. Throws Error for an empty name, or
 /// one too long.
 std::string share_path(std::string_view name);
 

@@ -89,9 +89,7 @@ class Read {
 
   void read_until_end();
   unsigned write_records();
-  bool enough() const noexcept {
-    return finish_requested() || (options_.count != 0 && written_ >= options_.count);
-  }
+  bool enough() const noexcept { return finish_requested() || (options_.count != 0 && written_ >= options_.count); }
   void look_around();
   void write_statistics();
   void print_counts(const char* separator, const char* end) const;

@@ -90,7 +90,8 @@ struct RingModel : rl::test_suite<RingModel, 3> {
   // The producer's Host.
   RingCount count(std::uint64_t from, std::uint64_t to, std::uint64_t) {
     RingCount count;
-    for (; from != to; from += record_bytes) count.frames += matches(static_cast<unsigned>(from / record_bytes)) ? 1 : 0;
+    for (; from != to; from += record_bytes)
+      count.frames += matches(static_cast<unsigned>(from / record_bytes)) ? 1 : 0;
     return count;
   }
   void wake(unsigned index) { bells[index].store(1, rl::mo_release); }

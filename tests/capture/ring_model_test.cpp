@@ -7,13 +7,13 @@
 // ITERATIONS: of the unchanged ring; a mutant gets as many and ends at its first failure. Exit status 0 if all is as
 // in the table. A program of its own, because Relacy replaces operator new.
 
+#include "tests/capture/ring_model.hpp"
+
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
-
-#include "tests/capture/ring_model.hpp"
 
 namespace {
 
@@ -29,9 +29,9 @@ struct Mutant {
 constexpr const char* release = "release -> relaxed";
 constexpr const char* acquire = "acquire -> relaxed";
 constexpr const char* seq_cst = "seq_cst fence -> acq_rel";
-constexpr const char* race = "DATA RACE";             // the lossless reader's bytes are being written
-constexpr const char* wrong = "USER ASSERT FAILED";   // a wrong record is believed, or a wrong count told
-constexpr const char* asleep = "LIVELOCK";            // nobody wakes a reader, and the producer waits for it
+constexpr const char* race = "DATA RACE";            // the lossless reader's bytes are being written
+constexpr const char* wrong = "USER ASSERT FAILED";  // a wrong record is believed, or a wrong count told
+constexpr const char* asleep = "LIVELOCK";           // nobody wakes a reader, and the producer waits for it
 
 constexpr std::array<Mutant, ixcap::capture::ring_orders> mutants = {{
     {RingOrder::publish, release, race},
@@ -60,8 +60,8 @@ bool check(const char* name, const char* change, std::optional<RingOrder> order,
 
 int main(int argc, char** argv) {
   constexpr std::array<const char*, ixcap::capture::ring_orders> names = {
-      "publish", "see_published", "release_cursor", "see_cursor", "admit", "see_start",
-      "overwrite", "check", "see_oldest", "wake", "sleep"};
+      "publish",   "see_published", "release_cursor", "see_cursor", "admit", "see_start",
+      "overwrite", "check",         "see_oldest",     "wake",       "sleep"};
   const unsigned iterations = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 200'000;
   bool good = check("as it is", "", std::nullopt, "SUCCESS", iterations);
   for (std::size_t i = 0; i < mutants.size(); ++i) {

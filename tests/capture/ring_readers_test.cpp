@@ -112,8 +112,8 @@ TEST(RingReaders, ALossyReaderLearnsExactlyWhatItHasLost) {
   RingProducer producer(memory);
   RingReader reader(memory, {.policy = ReaderPolicy::lossy, .mask = 1});
   std::uint64_t written = 0;
-  std::uint64_t next = 0;   // the lowest number not accounted for
-  std::uint64_t told = 0;   // by loss records of the capture
+  std::uint64_t next = 0;  // the lowest number not accounted for
+  std::uint64_t told = 0;  // by loss records of the capture
   std::uint64_t losses = 0;
   const auto matching = [](std::uint64_t from, std::uint64_t to) {
     std::uint64_t count = 0;

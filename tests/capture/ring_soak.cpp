@@ -3,8 +3,8 @@
 //
 //     ring_soak [--seconds N | --records N] [--seed N]
 //
-// At least so many records, or so long; 1,000,000 records and a seed that is printed unless given. Exit status 0 when all
-// was as it should be. The program runs itself as its readers.
+// At least so many records, or so long; 1,000,000 records and a seed that is printed unless given. Exit status 0 when
+// all was as it should be. The program runs itself as its readers.
 
 #include <fmt/format.h>
 #include <signal.h>
@@ -106,8 +106,7 @@ class Witness {
  private:
   bool gap_is_accounted_for(std::uint64_t to) const {
     std::uint64_t due = 0;
-    for (std::uint64_t number = next_; number < to; ++number)
-      due += (match_set_of(number) & fate_.mask) != 0 ? 1 : 0;
+    for (std::uint64_t number = next_; number < to; ++number) due += (match_set_of(number) & fate_.mask) != 0 ? 1 : 0;
     return due == missing_;
   }
   bool complain(const char* what, const Record& record) const {
@@ -188,8 +187,7 @@ class Soak {
       const std::uint32_t length = length_of(number);
       for (std::uint32_t at = 0; at < length; ++at) bytes[at] = byte_of(number, at);
       until_room([&] { return producer_.append({bytes.data(), length, length}, number, match_set_of(number), 0, 0); });
-      if (number % frames_a_loss == frames_a_loss - 1)
-        until_room([&] { return producer_.append_loss(1, number, 0); });
+      if (number % frames_a_loss == frames_a_loss - 1) until_room([&] { return producer_.append_loss(1, number, 0); });
       if (scrambled(number) % 40 == 0) producer_.publish();
       if (scrambled(number) % 50'000 == 0) usleep(2000);  // readers fall asleep
     }
