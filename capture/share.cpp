@@ -230,10 +230,11 @@ bool Share::answer(const Connection& connection, ShareStatus status, const pci::
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   if (status == ShareStatus::admitted) {
-    std::vector<int> files;
-    for (const RingMemory* ring : rings_) files.push_back(ring->file_descriptor());
-    files.push_back(pages.number());
-    const std::size_t bytes = files.size() * sizeof(int);
+    std::array<int, most_shared_rings + 1> files{};
+    const std::size_t count = std::min<std::size_t>(rings_.size(), most_shared_rings);
+    for (std::size_t ring = 0; ring < count; ++ring) files[ring] = rings_[ring]->file_descriptor();
+    files[count] = pages.number();
+    const std::size_t bytes = (count + 1) * sizeof(int);
     message.msg_control = buffer.data();
     message.msg_controllen = CMSG_SPACE(bytes);
     cmsghdr* const control = CMSG_FIRSTHDR(&message);
