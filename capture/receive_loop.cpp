@@ -28,6 +28,7 @@ void ReceiveLoop::run() noexcept {
     if (one_of_several_) keep_time();
     if (polled == 0) {
       if (last_look) break;
+      producer_.publish();  // readers come and go while nothing is received, too
       wait_.wait();
     }
   }
@@ -65,14 +66,16 @@ void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
   add(accepted_, accepted);
 }
 
-/// Calls `put` until it has found room in the ring, or the reader has given up.
+/// Calls `put` until it has found room in the ring, or the reader has given up; whether it has.
 template <typename Put>
-void ReceiveLoop::until_room(Put put) noexcept {
+bool ReceiveLoop::until_room(Put put) noexcept {
   Idle idle;
-  while (!put() && !abandoned_.load(std::memory_order_relaxed)) {
+  while (!put()) {
+    if (abandoned_.load(std::memory_order_relaxed)) return false;
     producer_.publish();
     idle.wait();
   }
+  return true;
 }
 
 void ReceiveLoop::count_bad(std::size_t frames) noexcept {
@@ -100,15 +103,16 @@ void ReceiveLoop::append(const Frame& frame, std::uint64_t timestamp_ns, std::ui
                          std::uint16_t flags) noexcept {
   Frame cut = frame;
   cut.captured_length = std::min(frame.captured_length, snaplen_);
-  until_room([&] {
+  const bool appended = until_room([&] {
     return producer_.append(cut, timestamp_ns, match_set, static_cast<std::uint16_t>(queue_.index()),
                             static_cast<std::uint16_t>(record_time_software | flags));
   });
+  if (!appended) ++left_out_;
 }
 
 /// False if there is no room; the losses are then reported before a later frame, or at the end.
 bool ReceiveLoop::report_losses(std::uint64_t timestamp_ns) noexcept {
-  const std::uint64_t dropped = dropped_by_card_.load(std::memory_order_relaxed);
+  const std::uint64_t dropped = dropped_by_card_.load(std::memory_order_relaxed) + left_out_;
   if (dropped == losses_reported_) return true;
   if (!producer_.append_loss(dropped - losses_reported_, timestamp_ns, static_cast<std::uint16_t>(queue_.index()))) {
     return false;

@@ -77,7 +77,7 @@ class ReceiveLoop {
   std::uint16_t errors_of(std::size_t i) const noexcept;
   bool report_losses(std::uint64_t timestamp_ns) noexcept;
   template <typename Put>
-  void until_room(Put put) noexcept;
+  bool until_room(Put put) noexcept;
 
   ixgbe::RxQueue& queue_;
   filter::LiveSet::Reader filters_;
@@ -87,6 +87,7 @@ class ReceiveLoop {
   QueueWait wait_;
   FrameClock clock_;
   std::uint64_t losses_reported_ = 0;
+  std::uint64_t left_out_ = 0;  // accepted, but there was no room and the session's reader had given up
 
   // Written by run() only, once a batch; read by whoever asks. Relaxed: each is a count of its own.
   alignas(64) std::atomic<std::uint64_t> polled_ = 0;

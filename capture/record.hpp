@@ -13,7 +13,7 @@
 ///
 /// A *loss record* has the flag `record_is_loss` and no frame. It says that `lost_frames` frames of that queue
 /// are missing, for want of room anywhere between the wire and the ring, and that this was noticed here. An ordinary
-/// record spends nothing on this.
+/// record spends nothing on this. With `record_lost_here` they are missing for this reader only.
 
 #include <cstddef>
 #include <cstdint>
@@ -50,6 +50,10 @@ static_assert(offsetof(Record, lost_frames) == 24);
 
 /// Bit 0: a loss record.
 inline constexpr std::uint16_t record_is_loss = 1u << 0;
+
+/// Bit 3, of a loss record: the frames came into the ring, and this reader, a lossy one, was overrun. They are those
+/// that its mask lets through. Such records are made by the reader; none is in the ring.
+inline constexpr std::uint16_t record_lost_here = 1u << 3;
 
 /// Bits 1-2: what timestamp_ns was read from.
 inline constexpr std::uint16_t record_time_mask = 3u << 1;

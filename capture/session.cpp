@@ -44,7 +44,7 @@ Session::Session(SessionOptions options)
       port_(interface_.device(), port_options(options_, interface_.device())),
       link_(port_.wait_for_link(options_.link_patience)),
       channels_(make_channels()),
-      reader_(rings()) {
+      reader_(sources()) {
   near_card_.reset();
 }
 
@@ -64,9 +64,15 @@ std::vector<std::unique_ptr<Session::Channel>> Session::make_channels() {
   return channels;
 }
 
-std::vector<MergedRings::Source> Session::rings() const {
-  std::vector<MergedRings::Source> rings;
-  for (const auto& channel : channels_) rings.push_back({channel->memory, channel->loop.quiet_until_ns()});
+std::vector<MergedRings::Source> Session::sources() const {
+  std::vector<MergedRings::Source> sources;
+  for (const auto& channel : channels_) sources.push_back({channel->memory, channel->loop.quiet_until_ns()});
+  return sources;
+}
+
+std::vector<RingMemory*> Session::rings() const {
+  std::vector<RingMemory*> rings;
+  for (const auto& channel : channels_) rings.push_back(&channel->memory);
   return rings;
 }
 

@@ -112,10 +112,15 @@ class Session {
   /// abandon(). All counters are final afterwards.
   void stop();
 
-  /// The reader reads no more: stop() will not wait for it, and what it has not read is counted as left unread.
+  /// The reader reads no more: stop() will wait for nobody, and what it has not read is counted as left unread. What
+  /// then finds no room for other readers' sake is told to them in loss records.
   void abandon() noexcept;
 
   SessionReader& reader() noexcept { return reader_; }
+
+  /// The rings, one a queue, for more readers: RingReader in this process, Share for others. They get what comes after
+  /// they join, and the lossless ones hold the capture up like reader().
+  std::vector<RingMemory*> rings() const;
 
   /// What is captured: bit i of a record's match set is the filter of that bit. The options' expression has bit 0, also
   /// if it is empty and so stands for every frame. Without any filter nothing is captured. A change has come to the
@@ -148,7 +153,7 @@ class Session {
   };
 
   std::vector<std::unique_ptr<Channel>> make_channels();
-  std::vector<MergedRings::Source> rings() const;
+  std::vector<MergedRings::Source> sources() const;
   void control(const std::stop_token& stop);
   void update_statistics();
   void finish_loops() noexcept;

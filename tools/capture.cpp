@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <bit>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -15,6 +16,7 @@
 
 #include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/session.hpp>
+#include <ixcap/capture/share.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/idle.hpp>
@@ -34,6 +36,7 @@ using capture::RingState;
 struct CaptureOptions {
   std::string interface;
   std::string output;
+  std::string share;
   std::uint64_t count = 0;  // 0: no limit
   std::uint32_t snaplen = 262144;
   std::uint32_t ring_kib = 64 * 1024;
@@ -68,7 +71,7 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
   if (options.interface.empty()) {
     throw Error("cannot capture", "", "no interface was given", "add -i INTERFACE, for instance -i emulator:mix");
   }
-  if (options.output.empty()) {
+  if (options.output.empty() && options.share.empty()) {
     throw Error("cannot capture", "", "no output file was given", "add -w FILE, or -w - | tcpdump -nr -");
   }
   refuse_to_overwrite_source(options);
@@ -104,29 +107,37 @@ class Capture {
   explicit Capture(const CaptureOptions& options)
       : options_(options),
         session_(session_options(options)),
-        writer_(options.output, describe(session_)),
-        progress_(!options.quiet) {}
+        // Who only shares keeps nothing, but is a reader like any other, whose count and ledger are worth having.
+        writer_(options.output.empty() ? "/dev/null" : options.output, describe(session_)),
+        progress_(!options.quiet) {
+    if (!options.share.empty()) share_.emplace(options.share, describe(session_), session_.rings(), log());
+  }
 
   /// Captures until the interface ends, the count is reached or a signal comes. Answers the exit status.
   int run();
 
  private:
   static constexpr unsigned records_a_turn = 1024;
+  static constexpr std::chrono::seconds readers_patience{1};
 
   void read_until_end();
   unsigned write_records();
   bool enough() const noexcept { return options_.count != 0 && written_ >= options_.count; }
   void look_around();
   void write_statistics();
+  void release_stalled_readers();
+  capture::Share::Log log() const;
   DropLedger final_ledger() const;
   void summarize();
 
   const CaptureOptions& options_;
   capture::Session session_;
   capture::PcapngWriter writer_;
+  std::optional<capture::Share> share_;
   Progress progress_;
   std::uint64_t written_ = 0;
   bool finishing_ = false;
+  std::chrono::steady_clock::time_point finish_due_ = {};  // of other readers, once finishing
   std::uint64_t start_ns_ = 0;
 };
 
@@ -166,6 +177,7 @@ void Capture::read_until_end() {
       if (session_.reader().state() != RingState::open) break;
       // Nothing has come for a while: what is here may be looked at.
       if (idle.sleeping()) writer_.flush();
+      release_stalled_readers();
       idle.wait();
     } else {
       if (options_.unbuffered) writer_.flush();
@@ -197,6 +209,7 @@ unsigned Capture::write_records() {
 void Capture::look_around() {
   if (finish_requested() && !finishing_) {
     finishing_ = true;
+    finish_due_ = std::chrono::steady_clock::now() + readers_patience;
     session_.finish();
   }
   if (progress_.due()) progress_.show(written_, session_.ledger().lost());
@@ -206,6 +219,21 @@ void Capture::look_around() {
     fmt::print(stderr, "ixcap: {} packets captured, {} packets received by filter, {} packets dropped by kernel\n",
                written_, received.accepted, session_.ledger().lost());
   }
+}
+
+/// When the capture is to finish, a lossless reader that does not read must not keep it from doing so.
+void Capture::release_stalled_readers() {
+  if (!finishing_ || !share_ || std::chrono::steady_clock::now() < finish_due_ || share_->readers() == 0) return;
+  progress_.clear();
+  fmt::print(stderr, "ixcap: {} of {} did not read to the end, and is released\n",
+             share_->readers() == 1 ? "a reader" : "some reader", share_->path());
+  share_->disconnect();
+}
+
+capture::Share::Log Capture::log() const {
+  if (!options_.verbose) return {};
+  // A line that cannot be written is no reason to stop.
+  return [](const std::string& sentence) { std::fputs(fmt::format("ixcap: {}\n", sentence).c_str(), stderr); };
 }
 
 void Capture::write_statistics() {
@@ -282,6 +310,8 @@ void add_capture_command(CLI::App& application, int& status) {
   command->add_option("-i,--interface", options->interface,
                       "emulator[:TRAFFIC] or vfio-user:SOCKET; 'ixcap devices' lists what there is");
   command->add_option("-w", options->output, "File to write, - for standard output");
+  command->add_option("--share", options->share, "Let other processes read along: ixcap read NAME")
+      ->option_text("NAME");
   command->add_option("-c", options->count, "Stop after this many packets")->check(CLI::PositiveNumber);
   command->add_option("-s,--snapshot-length", options->snaplen, "Bytes kept of a packet; 0 means the default")
       ->take_last()

@@ -16,6 +16,7 @@ void add_devices_command(CLI::App& application, int& status);
 void add_doctor_command(CLI::App& application, int& status);
 void add_emulate_command(CLI::App& application, int& status);
 void add_filter_command(CLI::App& application, int& status);
+void add_read_command(CLI::App& application, int& status);
 void add_send_command(CLI::App& application, int& status);
 void add_unbind_command(CLI::App& application, int& status);
 

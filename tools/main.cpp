@@ -17,6 +17,7 @@ constexpr const char* examples = R"(
 Examples:
   ixcap capture -i emulator:mix?count=100000 -w out.pcapng udp port 53
   ixcap capture -i emulator:trace.pcap -w - tcp | tshark -r -
+  ixcap capture -i emulator:mix --share lab & ixcap read lab -w - tcp | tshark -r -
   ixcap emulate --socket /run/nic.sock --traffic mix?rate=1G
   ixcap filter -d 'host 10.0.0.1 and tcp port 80'
   ixcap filter -r trace.pcap -e 'tcp port 443' -e 'udp port 53'
@@ -61,6 +62,7 @@ int main(int argc, char** argv) {
   ixcap::tools::add_doctor_command(application, status);
   ixcap::tools::add_emulate_command(application, status);
   ixcap::tools::add_filter_command(application, status);
+  ixcap::tools::add_read_command(application, status);
   ixcap::tools::add_send_command(application, status);
   ixcap::tools::add_unbind_command(application, status);
   if (is_mistyped_subcommand(application, argc, argv)) {
