@@ -161,7 +161,7 @@ class Soak {
       if (readers_.size() < 6 && random_() % 2 == 0) start_reader();
       if (!readers_.empty() && random_() % 4 == 0) strike();
       collect(WNOHANG);
-      usleep(random_() % 20'000);
+      usleep(static_cast<useconds_t>(random_() % 20'000));
     }
     producing.join();
     for (const auto& [pid, reader] : readers_) {
