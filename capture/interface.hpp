@@ -33,8 +33,7 @@ class Interface {
   /// Whether no further frame can come: a replayed file is over, the server of a device is gone, a card was pulled or
   /// is wanted back by the kernel.
   bool ended() const noexcept {
-    return (nic_ != nullptr && (nic_->traffic_ended() || nic_->removed())) ||
-           (served_ != nullptr && served_->gone()) ||
+    return (nic_ != nullptr && (nic_->traffic_ended() || nic_->removed())) || (served_ != nullptr && served_->gone()) ||
            (card_ != nullptr && (card_->gone() || card_->wanted_back()));
   }
 

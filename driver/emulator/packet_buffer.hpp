@@ -14,8 +14,8 @@ class PacketBuffer {
  public:
   bool empty() const noexcept { return frames_.empty(); }
 
-  /// Keeps a copy of `frame`, zero-filled to its length. False if `capacity` bytes would be exceeded. `stamped`: its time
-  /// is in the latch.
+  /// Keeps a copy of `frame`, zero-filled to its length. False if `capacity` bytes would be exceeded. `stamped`: its
+  /// time is in the latch.
   bool push(const WireFrame& frame, std::uint32_t capacity, bool stamped = false) {
     if (used_ + frame.wire_length > capacity) return false;
     Kept& kept = frames_.emplace_back();

@@ -247,9 +247,10 @@ void ReceivePath::keep_or_drop(ReceiveQueue& queue, const WireFrame& frame, bool
   if (starved && queue.drop_enabled) {
     ++queue.no_descriptor;
     ++counts_.no_descriptor;
-  } else if (packet_buffer_.push(frame, std::min(registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK,
-                                                 flow_director_.packet_buffer_bytes()),
-                                 stamped)) {
+  } else if (packet_buffer_.push(
+                 frame,
+                 std::min(registers_.get(ixgbe::RXPBSIZE) & ixgbe::RXPBSIZE_MASK, flow_director_.packet_buffer_bytes()),
+                 stamped)) {
     ++counts_.waiting;
   } else {
     ++pending_.missed;
