@@ -24,10 +24,11 @@ void add_queues(std::string& text, const std::string& name, const char* directio
 std::string emulated_statistics(const std::string& name, const emulator::Nic& nic) {
   const emulator::WireCounts received = nic.counts();
   std::string text = fmt::format(
-      "{}: {} frames on the wire, {} delivered, {} missed, {} without a descriptor, {} DMA faults, {} oversize, "
+      "{}: {} frames on the wire, {} delivered, {} missed, {} without a descriptor, {} DMA faults, {} rejected, "
       "{} not admitted, {} discarded, {} waiting, {} unheard; {} bytes\n",
       name, received.frames, received.delivered, received.missed, received.no_descriptor, received.dma_faults,
-      received.oversize, received.not_admitted, received.discarded, received.waiting, received.unheard, received.bytes);
+      received.rejected(), received.not_admitted, received.discarded, received.waiting, received.unheard,
+      received.bytes);
   const emulator::TransmitCounts sent = nic.transmit_counts();
   if (sent.packets != 0) {
     fmt::format_to(std::back_inserter(text),
