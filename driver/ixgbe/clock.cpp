@@ -147,13 +147,13 @@ void Clock::fit_to(const Reading& newest) noexcept {
 void Clock::publish(const ClockFit& fit) noexcept {
   const std::uint32_t sequence = sequence_.load(std::memory_order_relaxed);  // only this thread stores it
   sequence_.store(sequence + 1, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_release);  // whoever sees a part of the new sees the odd sequence
-  reference_tsc_.store(fit.reference_tsc, std::memory_order_relaxed);
-  reference_ns_.store(fit.reference_ns, std::memory_order_relaxed);
-  reference_systim_.store(fit.reference_systim, std::memory_order_relaxed);
-  ns_per_tick_.store(fit.ns_per_tick, std::memory_order_relaxed);
-  error_ns_.store(fit.error_ns, std::memory_order_relaxed);
-  error_ns_per_tick_.store(fit.error_ns_per_tick, std::memory_order_relaxed);
+  // release, each: whoever sees a part of the new sees the odd sequence.
+  reference_tsc_.store(fit.reference_tsc, std::memory_order_release);
+  reference_ns_.store(fit.reference_ns, std::memory_order_release);
+  reference_systim_.store(fit.reference_systim, std::memory_order_release);
+  ns_per_tick_.store(fit.ns_per_tick, std::memory_order_release);
+  error_ns_.store(fit.error_ns, std::memory_order_release);
+  error_ns_per_tick_.store(fit.error_ns_per_tick, std::memory_order_release);
   sequence_.store(sequence + 2, std::memory_order_release);  // whoever sees it even sees all of the new
 }
 
@@ -161,13 +161,13 @@ ClockFit Clock::fit() const noexcept {
   while (true) {
     const std::uint32_t before = sequence_.load(std::memory_order_acquire);
     ClockFit fit;
-    fit.reference_tsc = reference_tsc_.load(std::memory_order_relaxed);
-    fit.reference_ns = reference_ns_.load(std::memory_order_relaxed);
-    fit.reference_systim = reference_systim_.load(std::memory_order_relaxed);
-    fit.ns_per_tick = ns_per_tick_.load(std::memory_order_relaxed);
-    fit.error_ns = error_ns_.load(std::memory_order_relaxed);
-    fit.error_ns_per_tick = error_ns_per_tick_.load(std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_acquire);  // the loads above come before the one below
+    // acquire, each: these loads come before the last one.
+    fit.reference_tsc = reference_tsc_.load(std::memory_order_acquire);
+    fit.reference_ns = reference_ns_.load(std::memory_order_acquire);
+    fit.reference_systim = reference_systim_.load(std::memory_order_acquire);
+    fit.ns_per_tick = ns_per_tick_.load(std::memory_order_acquire);
+    fit.error_ns = error_ns_.load(std::memory_order_acquire);
+    fit.error_ns_per_tick = error_ns_per_tick_.load(std::memory_order_acquire);
     if (before % 2 == 0 && sequence_.load(std::memory_order_relaxed) == before) return fit;
     _mm_pause();
   }
