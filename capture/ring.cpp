@@ -177,6 +177,10 @@ RingSeat::~RingSeat() {
   if (memory_ != nullptr) memory_->leave(index_);
 }
 
+ReaderPage& RingSeat::page() const noexcept {
+  return *memory_->registry_.entries[index_].page;  // ours until leave(): nobody else writes the entry's page
+}
+
 RingMemory::RingMemory(const RingOptions& options)
     : file_(make_ring_file(options)),
       mapping_(file_.number(), options.size_bytes, true, options.populate),
@@ -272,11 +276,9 @@ void RingProducer::wake(unsigned index) const noexcept {
 struct RingReader::Joined {
   Joined(RingMemory& memory, const ReaderOptions& options) : wake(make_eventfd()) {
     const pci::FileDescriptor file = ReaderPages::make_file(1);
-    pages = ReaderPages(file.number(), 1);
     seat.emplace(memory.join(options, ReaderPages(file.number(), 1), 0, wake.number()));
   }
   pci::FileDescriptor wake;
-  ReaderPages pages;
   std::optional<RingSeat> seat;
 };
 
@@ -284,10 +286,9 @@ RingReader::RingReader(RingMemory& memory, const ReaderOptions& options)
     : RingReader(memory, options, Joined(memory, options)) {}
 
 RingReader::RingReader(RingMemory& memory, const ReaderOptions& options, Joined joined)
-    : RingReader({&memory.header(), memory.records(), memory.size_bytes(), &joined.pages[0]}, options,
+    : RingReader({&memory.header(), memory.records(), memory.size_bytes(), &joined.seat->page()}, options,
                  joined.wake.number()) {
   own_wake_ = std::move(joined.wake);
-  pages_ = std::move(joined.pages);
   seat_ = std::move(joined.seat);
 }
 

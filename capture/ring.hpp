@@ -191,7 +191,9 @@ class RingSeat {
     return *this;
   }
 
-  unsigned index() const noexcept { return index_; }
+  /// The page, as the producer has it mapped. A reader of the same process uses this and no mapping of its own, by
+  /// which ThreadSanitizer would not see that the two are the same memory. Valid until the seat is left.
+  ReaderPage& page() const noexcept;
 
  private:
   RingMemory* memory_ = nullptr;
@@ -395,7 +397,6 @@ class RingReader {
   RingReader(RingMemory& memory, const ReaderOptions& options, Joined joined);
 
   pci::FileDescriptor own_wake_;
-  ReaderPages pages_;
   std::optional<RingSeat> seat_;
   Sync sync_;
   const std::uint8_t* const records_;

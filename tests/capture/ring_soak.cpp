@@ -3,8 +3,8 @@
 //
 //     ring_soak [--seconds N | --records N] [--seed N]
 //
-// At least so many records, or so long; 1,000,000 records and a seed that is printed unless given. Exit status 0 when
-// all was as it should be. The program runs itself as its readers.
+// At least so many records, and 15 readers, or so long; 1,000,000 records and a seed that is printed unless given. Exit
+// status 0 when all was as it should be. The program runs itself as its readers.
 
 #include <fmt/format.h>
 #include <signal.h>
@@ -36,6 +36,7 @@ using namespace ixcap::capture;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t frames_a_loss = 1000;  // a loss record of one frame follows every so many frames
+constexpr unsigned fewest_readers = 15;        // come before it ends
 constexpr std::uint64_t ring_bytes = std::uint64_t{1} << 20;
 
 /// Everything about a frame follows from its number, which is its time.
@@ -169,7 +170,7 @@ class Soak {
     }
     while (!readers_.empty()) collect(0);
     fmt::print("{} frames, {} readers: {} left or read to the end, {} were killed, {} stopped for a while; {} failed\n",
-               count_, started_, ended_, killed_, stopped_, failed_);
+               count_, started_.load(), ended_, killed_, stopped_, failed_);
     if (producer_.cursor_faults() != 0) fmt::print("{} impossible cursors\n", producer_.cursor_faults());
     return failed_ == 0 && producer_.cursor_faults() == 0 ? 0 : 1;
   }
@@ -183,7 +184,7 @@ class Soak {
   void produce() {
     std::vector<std::uint8_t> bytes(2048);
     std::uint64_t number = 0;
-    for (; number < records_ || Clock::now() < end_; ++number) {
+    for (; number < records_ || started_ < fewest_readers || Clock::now() < end_; ++number) {
       const std::uint32_t length = length_of(number);
       for (std::uint32_t at = 0; at < length; ++at) bytes[at] = byte_of(number, at);
       until_room([&] { return producer_.append({bytes.data(), length, length}, number, match_set_of(number), 0, 0); });
@@ -262,7 +263,7 @@ class Soak {
   std::map<pid_t, Child> readers_;
   std::atomic<bool> produced_ = false;
   std::uint64_t count_ = 0;
-  unsigned started_ = 0;
+  std::atomic<unsigned> started_ = 0;
   unsigned ended_ = 0;
   unsigned killed_ = 0;
   unsigned stopped_ = 0;

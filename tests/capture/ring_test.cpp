@@ -44,9 +44,8 @@ struct Ring {
   RingProducer producer{memory};
   pci::FileDescriptor wake{eventfd(0, EFD_NONBLOCK)};
   pci::FileDescriptor page_file = ReaderPages::make_file(1);
-  ReaderPages pages{page_file.number(), 1};
-  ReaderPage& page = pages[0];
   RingSeat seat = memory.join({}, ReaderPages(page_file.number(), 1), 0, wake.number());
+  ReaderPage& page = seat.page();
   RingReader reader{{&memory.header(), memory.records(), size_bytes, &page}, {}, wake.number()};
 
   // Moves both ends on by `bytes`, a multiple of 16 other than 16.
