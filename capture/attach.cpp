@@ -65,9 +65,12 @@ Answer ask(const pci::FileDescriptor& socket, const std::string& path, const Rea
   message.msg_iovlen = 1;
   message.msg_control = buffer.data();
   message.msg_controllen = buffer.size();
-  const ssize_t count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC);
-  for (cmsghdr* control = CMSG_FIRSTHDR(&message); count >= 0 && control != nullptr;
-       control = CMSG_NXTHDR(&message, control)) {
+  ssize_t count = 0;
+  do {  // with a time limit, being stopped and continued ends it, too: signal(7)
+    count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) throw Error::from_errno(cannot_attach, path, errno, "end what listens there without answering");
+  for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
     if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
     for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= control->cmsg_len; at += sizeof(int)) {
       int number = -1;
