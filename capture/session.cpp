@@ -87,6 +87,7 @@ Session::~Session() {
 
 void Session::start() {
   const std::scoped_lock lock(mutex_);
+  port_.enable_queues();
   for (std::size_t i = 0; i < channels_.size(); ++i) {
     receive_threads_.emplace_back([this, i] {
       if (!cpus_.empty()) pin_this_thread(cpus_[i]);  // refused: it runs where it may

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <thread>
+#include <utility>
 
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/frame.hpp>
@@ -94,9 +95,13 @@ Port::~Port() {
   device_.enable_bus_master(false);
 }
 
-void Port::start_receiving() {
+void Port::enable_queues() {
+  if (std::exchange(queues_enabled_, true)) return;
   for (const auto& queue : queues_) queue->enable();
-  queues_enabled_ = true;
+}
+
+void Port::start_receiving() {
+  enable_queues();
   set_receive_enable(true);
 }
 

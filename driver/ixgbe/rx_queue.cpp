@@ -82,11 +82,9 @@ std::size_t RxQueue::poll(std::span<Frame> frames) noexcept {
     if (!skipping_) [[likely]] {
       const std::uint32_t run = std::min({wanted - polled, mask_ - lent_, mask_ + 1 - next_});
       const std::uint32_t taken = vectors_.take(ring_ + next_, run, buffer(next_), &frames[polled]);
-      if (taken != 0) {  // an idle queue is written nothing: enable() may be looking at it
-        polled += taken;
-        advance(taken);
-        if (taken == run) continue;
-      }
+      polled += taken;
+      advance(taken);
+      if (taken == run) continue;
     }
     const ReceiveStatus status = ring_[next_].load_status();
     if (!status.done()) break;
