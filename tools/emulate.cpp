@@ -154,6 +154,7 @@ int emulate(const EmulateOptions& options) {
     for (const auto& port : ports) port->print_statistics();
   }
   for (const auto& port : ports) failed |= port->report_recording();
+  control.reset();  // whose commands are for the ports
   ports.clear();
   for (const auto& recorder : recorders) {
     if (!recorder->failure().has_value()) recorder->close();
