@@ -50,8 +50,8 @@ class Port {
   Link wait_for_link(std::chrono::milliseconds patience) { return ixgbe::wait_for_link(device_, patience); }
   Link link() { return read_link(device_); }
 
-  /// What start_receiving() does first, by itself: whoever polls in threads that are there before the first frame calls it
-  /// before they start.
+  /// What start_receiving() does first, by itself: whoever polls in threads that are there before the first frame calls
+  /// it before they start.
   void enable_queues();
   void start_receiving();
   /// Returns when what was under way is in memory, at most 20 ms later; statistics() is up to date then.
