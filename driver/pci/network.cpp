@@ -18,6 +18,9 @@
 #include <ixcap/driver/pci/file_descriptor.hpp>
 #include <ixcap/driver/pci/network.hpp>
 
+// The kernel's macros step through bytes; these are aligned for what lies in them.
+#pragma GCC diagnostic ignored "-Wcast-align"
+
 namespace ixcap::pci {
 namespace {
 

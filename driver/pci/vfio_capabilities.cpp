@@ -28,7 +28,7 @@ bool read_at(Bytes bytes, std::size_t offset, Structure& structure) noexcept {
 
 /// Ranges come in rising order and apart from each other.
 bool read_ranges(Bytes answer, std::size_t offset, std::vector<IoRange>& ranges) {
-  vfio_iommu_type1_info_cap_iova_range head = {};
+  vfio_iommu_type1_info_cap_iova_range head;  // with an array of no length, which has no initializer
   if (!read_at(answer, offset, head)) return false;
   const std::size_t room = (answer.size() - offset - sizeof head) / sizeof(vfio_iova_range);
   if (head.nr_iovas == 0 || head.nr_iovas > room) return false;

@@ -73,7 +73,8 @@ class BatchCompiler : private WindowCompiler {
     as_.xor_(ebp, ebp);
     prepare();
     if (!passes_lengths_) return;
-    for (const std::size_t slot : length_slots_) as_.mov(word(slot), -1);  // groups without short frames leave it so
+    for (const std::size_t slot : length_slots_)
+      as_.mov(word(slot), ~std::uint64_t{0});  // groups without short frames leave it so
   }
 
   void epilogue() {

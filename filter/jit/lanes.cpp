@@ -312,7 +312,9 @@ void Lanes::jump_if_any_is_short(const Xbyak::Reg64& frames, std::uint32_t lengt
   constexpr std::uint32_t length_words = first_words << offsetof(Frame, captured_length) / word_size;
   const Xbyak::Zmm shortest(4), highest(5), in_page(scratch);
   const std::array<std::uint32_t, 4> low_bits = {page_size - 1, 0, 0, 0};
-  for (int row = 0; row < 4; ++row) as_.vmovdqu32(Xbyak::Zmm(row), ptr[frames + 64 * row]);
+  for (unsigned row = 0; row < 4; ++row) {
+    as_.vmovdqu32(Xbyak::Zmm(static_cast<int>(row)), ptr[frames + vector_size() * row]);
+  }
   as_.vpminud(shortest, Xbyak::Zmm(0), Xbyak::Zmm(1));
   for (int row = 2; row < 4; ++row) as_.vpminud(shortest, shortest, Xbyak::Zmm(row));
   as_.vbroadcasti32x4(in_page, ptr[rip + as_.pooled_table(low_bits)]);
