@@ -321,7 +321,8 @@ const Record* RingReader::next_copy() noexcept {
     bool intact = sync_.intact();
     Record* record = nullptr;
     if (intact) {
-      if (header.length > longest_record_ || !possible(header)) {
+      if (header.length > longest_record_ || header.length > sync_.published() - sync_.position() ||
+          !possible(header)) {
         sync_.fail();
         return nullptr;
       }

@@ -389,6 +389,10 @@ class RingReaderSync {
   RingCount skip_lost() noexcept {
     // acquire: what was published by then, and the mark's counts.
     const std::uint64_t oldest = positions_.oldest.load(A::acquire(RingOrder::see_oldest));
+    if (oldest % 16 != 0) {
+      fail();
+      return {};
+    }
     for (const RingMark<A>& mark : page_.marks) {
       if (mark.position.load(A::relaxed()) != oldest) continue;
       const RingCount at = {mark.frames.load(A::relaxed()), mark.losses.load(A::relaxed())};
