@@ -153,7 +153,9 @@ TEST(TrafficSpec, SuggestsTheNearestKey) {
         << typo.typed;
   }
   EXPECT_THAT(refusal("mix?snaplen=1"), ::testing::Not(HasSubstr("did you mean")));
-  EXPECT_THAT(refusal("mix?" + std::string(100000, 'r')), HasSubstr("there is no option"));
+  std::string long_key = "mix?";
+  long_key.append(100000, 'r');
+  EXPECT_THAT(refusal(long_key), HasSubstr("there is no option"));
 }
 
 TEST(Rate, SpacesFramesAsTheWireDoes) {
