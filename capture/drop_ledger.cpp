@@ -30,8 +30,8 @@ std::uint64_t DropLedger::lost() const noexcept {
 
 bool DropLedger::balanced() const noexcept {
   const std::uint64_t accounted = rejected_by_mac.value_or(0) + not_admitted.value_or(0) + missed.value_or(0) +
-                                  no_descriptor_total() + malformed + filtered + lost_by_reader + delivered +
-                                  left_unread + in_descriptors.value_or(0);
+                                  no_descriptor_total() + malformed + filtered_by_card + filtered + lost_by_reader +
+                                  delivered + left_unread + in_descriptors.value_or(0);
   return on_wire == accounted;
 }
 
@@ -46,6 +46,7 @@ std::string DropLedger::to_string() const {
              "filter more, write to a faster disk, or give more room with -B and --descriptors");
   }
   add_line(text, malformed, "malformed descriptors", "report this: the card described a frame that cannot be");
+  add_line(text, filtered_by_card, "rejected by the filter, in the card", "");
   add_line(text, filtered, "rejected by the filter", "");
   add_line(text, lost_by_reader, "lost by the reader", "read, but writing failed: see the error");
   text += fmt::format("{:>14}  delivered\n", delivered);

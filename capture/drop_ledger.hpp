@@ -3,7 +3,8 @@
 /// The drop ledger: where every frame of a capture went, and what to do about those that got lost.
 ///
 ///     on the wire = rejected by the MAC + not admitted + missed + no descriptor + malformed
-///                   + filtered + lost by the reader + delivered + left unread + left in descriptors
+///                   + filtered by the card + filtered + lost by the reader + delivered + left unread
+///                   + left in descriptors
 ///
 /// Each entry is counted on its own, by the card, the driver, the filter or the ring, so that the equation can fail and
 /// balanced() means something. While traffic flows the counters are read one after another and the equation is off by
@@ -27,6 +28,7 @@ struct DropLedger {
   std::vector<Count> no_descriptor;     ///< QPRDC, per queue
   std::vector<std::uint64_t> received;  ///< taken from each queue: part of the entries below, told for several queues
   std::uint64_t malformed = 0;          ///< descriptors that describe no frame, dropped by the driver
+  std::uint64_t filtered_by_card = 0;   ///< the same, found out by the card (SessionOptions::hardware_filter)
   std::uint64_t filtered = 0;           ///< matched no filter
   std::uint64_t lost_by_reader = 0;     ///< read, but the reader could not use them
   std::uint64_t delivered = 0;          ///< given to the reader

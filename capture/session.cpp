@@ -2,6 +2,7 @@
 #include <bit>
 #include <utility>
 
+#include <ixcap/capture/hardware_rules.hpp>
 #include <ixcap/capture/session.hpp>
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/vlan_aware.hpp>
@@ -46,6 +47,18 @@ Session::Session(SessionOptions options)
       channels_(make_channels()),
       reader_(sources()) {
   near_card_.reset();
+  if (options_.hardware_filter) filter_in_hardware();
+}
+
+/// From now on the card's rules follow the filters.
+void Session::filter_in_hardware() {
+  hardware_filter_.emplace(interface_.device(), port_.queue_count());
+  filters_.watch([this](const filter::LiveSet::Filters& filters) {
+    ixgbe::HardwareRules rules = hardware_rules(filters);
+    const std::scoped_lock lock(mutex_);
+    hardware_filter_->apply(rules);
+    hardware_rules_ = std::move(rules);
+  });
 }
 
 std::vector<std::unique_ptr<Session::Channel>> Session::make_channels() {
@@ -77,6 +90,7 @@ std::vector<RingMemory*> Session::rings() const {
 }
 
 Session::~Session() {
+  filters_.watch({});
   abandon();
   try {
     stop();
@@ -158,6 +172,11 @@ void Session::update_statistics() {
   }
 }
 
+ixgbe::HardwareRules Session::dropped_by_hardware() const {
+  const std::scoped_lock lock(mutex_);
+  return hardware_rules_;
+}
+
 std::optional<Error> Session::failure() const {
   const std::scoped_lock lock(mutex_);
   // When the interface is lost, all else fails with it.
@@ -189,6 +208,10 @@ DropLedger Session::ledger() const {
                                      card.undersize + card.fragments + card.oversize + card.jabber,
                                  received.bad);
   ledger.not_admitted = minus(card.unfiltered_packets, card.good_packets);
+  if (hardware_filter_) {  // no other filter is on that would not admit them
+    ledger.filtered_by_card = *ledger.not_admitted + card.queue[hardware_filter_->drop_queue()].no_descriptor;
+    ledger.not_admitted = 0;
+  }
   ledger.missed = card.missed;
   for (std::size_t i = 0; i < queue.size(); ++i) {
     ledger.no_descriptor.emplace_back(card.queue[i].no_descriptor);

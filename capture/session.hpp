@@ -41,6 +41,7 @@
 #include <ixcap/capture/placement.hpp>
 #include <ixcap/capture/receive_loop.hpp>
 #include <ixcap/capture/ring.hpp>
+#include <ixcap/driver/ixgbe/hardware_filter.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/filter/live_set.hpp>
 
@@ -54,9 +55,10 @@ struct SessionOptions {
   std::uint32_t queues = 1;                ///< 1 to ixgbe::most_queues, each with a thread
   std::uint32_t descriptors = ixgbe::default_descriptors;  ///< of each queue
   PollMode poll = PollMode::adaptive;                      ///< what receive threads do without frames: queue_wait.hpp
-  std::string cpus = {};    ///< for the receive threads, as "0-3,8"; empty: near a card, anywhere otherwise
-  bool keep_fcs = false;    ///< frames end with their FCS, and it counts in their lengths
-  bool bad_frames = false;  ///< frames with errors are captured, too: record_bad_mask
+  std::string cpus = {};         ///< for the receive threads, as "0-3,8"; empty: near a card, anywhere otherwise
+  bool keep_fcs = false;         ///< frames end with their FCS, and it counts in their lengths
+  bool bad_frames = false;       ///< frames with errors are captured, too: record_bad_mask
+  bool hardware_filter = false;  ///< the card throws away what no filter can match: hardware_rules.hpp
   std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two; shared out evenly between several queues
   std::chrono::milliseconds link_patience{10'000};
 };
@@ -133,6 +135,9 @@ class Session {
   SessionStatistics statistics() const;
   DropLedger ledger() const;
 
+  /// What the card throws away now; nothing without SessionOptions::hardware_filter.
+  ixgbe::HardwareRules dropped_by_hardware() const;
+
   const SessionOptions& options() const noexcept { return options_; }
   Interface& interface() noexcept { return interface_; }
   const ixgbe::MacAddress& mac_address() const noexcept { return port_.mac_address(); }
@@ -157,6 +162,7 @@ class Session {
   void control(const std::stop_token& stop);
   void update_statistics();
   void finish_loops() noexcept;
+  void filter_in_hardware();
 
   SessionOptions options_;
   filter::LiveSet filters_;
@@ -165,6 +171,8 @@ class Session {
   std::optional<RunningOn> near_card_;  ///< while queues and rings are allocated
   ixgbe::Port port_;
   ixgbe::Link link_;
+  std::optional<ixgbe::HardwareFilter> hardware_filter_;
+  ixgbe::HardwareRules hardware_rules_;             ///< under mutex_
   std::vector<std::unique_ptr<Channel>> channels_;  ///< by queue
   SessionReader reader_;
 

@@ -182,7 +182,8 @@ Value ClassRun::bytes_at(std::uint64_t offset, std::uint32_t count) const {
   return value;
 }
 
-/// A of BPF_LD, X of BPF_LDX. That a load may lie outside the frame, which rejects it, can only be less than is assumed.
+/// A of BPF_LD, X of BPF_LDX. That a load may lie outside the frame, which rejects it, can only be less than is
+/// assumed.
 Value ClassRun::loaded(const Instruction& instruction, const State& state) const {
   const std::uint32_t size = BPF_SIZE(instruction.code);
   const std::uint32_t count = size == BPF_W ? 4 : size == BPF_H ? 2 : 1;

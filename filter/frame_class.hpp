@@ -5,7 +5,7 @@
 ///     FrameClass tcp;                                  // IPv4 in Ethernet II, a TCP packet
 ///     tcp.set(12, 0x0800, 2);
 ///     tcp.set(23, 6, 1);
-///     may_match(filter::compile("udp port 53"), tcp)   // false: whoever drops all of them drops nothing that is wanted
+///     may_match(filter::compile("udp port 53"), tcp)   // false: all of them may be dropped
 ///
 /// The program is run once with what is known of every bit of A, X and M[], both ways where a condition is not decided
 /// (abstract interpretation). So "false" is certain, whatever the other bytes and the lengths are; "true" means only
@@ -28,8 +28,8 @@ class FrameClass {
   /// Bytes from the frame's beginning that can be known; programs look at few behind them at a fixed place.
   static constexpr std::uint32_t most_bytes = 64;
 
-  /// The `count` (1 to 4) bytes at `offset` are `value`, big-endian, in the bits of `mask`; what was known of other bits
-  /// stays so. offset + count is at most most_bytes.
+  /// The `count` (1 to 4) bytes at `offset` are `value`, big-endian, in the bits of `mask`; what was known of other
+  /// bits stays so. offset + count is at most most_bytes.
   void set(std::uint32_t offset, std::uint32_t value, std::uint32_t count, std::uint32_t mask = 0xFFFFFFFF);
 
   /// The word at `offset` is none of `values`: what a program compares it with whole is found false. Of at most two

@@ -9,12 +9,10 @@
 namespace ixcap::filter {
 
 LiveSet::LiveSet(std::vector<Filter> filters, EngineMaker make_engine)
-    : make_engine_(std::move(make_engine)),
-      filters_(seated(std::move(filters))),
-      current_(compiled(filters_).release()) {}
+    : make_engine_(std::move(make_engine)), seats_(seated(std::move(filters))), current_(compiled(seats_).release()) {}
 
-LiveSet::Filters LiveSet::seated(std::vector<Filter> filters) {
-  Filters seats;
+LiveSet::Seats LiveSet::seated(std::vector<Filter> filters) {
+  Seats seats;
   if (filters.size() > most_filters) {
     throw Error("cannot make filter set", "", fmt::format("{} filters, more than {}", filters.size(), most_filters),
                 "join some of them with 'or', or start a second capture");
@@ -29,12 +27,12 @@ LiveSet::~LiveSet() {
 
 unsigned LiveSet::add(Filter filter) {
   const std::scoped_lock lock(changing_);
-  const auto free = std::ranges::find_if(filters_, [](const auto& taken) { return taken == nullptr; });
-  if (free == filters_.end()) {
+  const auto free = std::ranges::find_if(seats_, [](const auto& taken) { return taken == nullptr; });
+  if (free == seats_.end()) {
     throw Error("cannot add a filter", "", fmt::format("there are {} already", most_filters),
                 "remove one, or join two with 'or'");
   }
-  const auto bit = static_cast<unsigned>(free - filters_.begin());
+  const auto bit = static_cast<unsigned>(free - seats_.begin());
   change(bit, std::make_shared<const Filter>(std::move(filter)));
   return bit;
 }
@@ -54,30 +52,50 @@ void LiveSet::remove(unsigned bit) {
 std::uint64_t LiveSet::bits() const {
   const std::scoped_lock lock(changing_);
   std::uint64_t bits = 0;
-  for (std::size_t i = 0; i < filters_.size(); ++i) bits |= std::uint64_t{filters_[i] != nullptr} << i;
+  for (std::size_t i = 0; i < seats_.size(); ++i) bits |= std::uint64_t{seats_[i] != nullptr} << i;
   return bits;
 }
 
 void LiveSet::check_in_use(unsigned bit) const {
-  if (bit < most_filters && filters_[bit]) return;
+  if (bit < most_filters && seats_[bit]) return;
   throw Error("cannot change a filter", fmt::format("bit {}", bit), "no filter has it",
               "give a bit that add() returned and that was not removed since");
 }
 
 void LiveSet::change(unsigned bit, std::shared_ptr<const Filter> filter) {
-  Filters next = filters_;
+  Seats next = seats_;
   next[bit] = std::move(filter);
-  publish(compiled(next));
-  static_assert(std::is_nothrow_move_assignable_v<Filters>);  // readers see the change already
-  filters_ = std::move(next);
+  std::unique_ptr<const Set> set = compiled(next);
+  Filters after = taken(next);
+  if (watcher_) {
+    Filters both = after;
+    if (seats_[bit]) both.push_back(seats_[bit]);
+    watcher_(both);
+  }
+  publish(std::move(set));
+  static_assert(std::is_nothrow_move_assignable_v<Seats>);  // readers see the change already
+  seats_ = std::move(next);
+  if (watcher_) watcher_(after);
+}
+
+LiveSet::Filters LiveSet::taken(const Seats& seats) {
+  Filters filters(seats.begin(), seats.end());
+  std::erase(filters, nullptr);
+  return filters;
+}
+
+void LiveSet::watch(Watcher watcher) {
+  const std::scoped_lock lock(changing_);
+  watcher_ = std::move(watcher);
+  if (watcher_) watcher_(taken(seats_));
 }
 
 /// Up to the highest bit in use, and at least one: a Set without filters would match everything.
-std::unique_ptr<const Set> LiveSet::compiled(const Filters& filters) const {
+std::unique_ptr<const Set> LiveSet::compiled(const Seats& seats) const {
   std::vector<Filter> programs;
-  std::size_t count = filters.size();
-  while (count > 1 && !filters[count - 1]) --count;
-  for (const auto& filter : std::span(filters).first(count)) {
+  std::size_t count = seats.size();
+  while (count > 1 && !seats[count - 1]) --count;
+  for (const auto& filter : std::span(seats).first(count)) {
     programs.push_back(filter ? *filter : Filter{Program::returning(0)});
   }
   return std::make_unique<const Set>(programs, make_engine_);

@@ -28,6 +28,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -65,6 +66,13 @@ class LiveSet {
   /// The bits that are in use.
   std::uint64_t bits() const;
 
+  /// Told of the filters that frames may be matched by: at once; before a change, of those from before and from after
+  /// it together; and of the ones from after it when no reader uses the others any more. Called one at a time, by
+  /// whoever makes the change; must not throw, nor change the set. Replaces the watcher before; empty: nobody.
+  using Filters = std::vector<std::shared_ptr<const Filter>>;
+  using Watcher = std::function<void(const Filters&)>;
+  void watch(Watcher watcher);
+
   class Reader {
    public:
     Reader(Reader&& other) noexcept : set_(other.set_), cell_(std::exchange(other.cell_, nullptr)) {}
@@ -90,17 +98,19 @@ class LiveSet {
     std::atomic<const Set*> inside = nullptr;  // the Set its reader may be in
     std::atomic<bool> taken = false;
   };
-  using Filters = std::array<std::shared_ptr<const Filter>, most_filters>;  // null: the bit is free
+  using Seats = std::array<std::shared_ptr<const Filter>, most_filters>;  // null: the bit is free
 
-  static Filters seated(std::vector<Filter> filters);
-  std::unique_ptr<const Set> compiled(const Filters& filters) const;
+  static Seats seated(std::vector<Filter> filters);
+  static Filters taken(const Seats& seats);
+  std::unique_ptr<const Set> compiled(const Seats& seats) const;
   void change(unsigned bit, std::shared_ptr<const Filter> filter);
   void publish(std::unique_ptr<const Set> next) noexcept;
   void check_in_use(unsigned bit) const;
 
   const EngineMaker make_engine_;
   mutable std::mutex changing_;
-  Filters filters_;                              // under changing_
+  Seats seats_;                                  // under changing_
+  Watcher watcher_;                              // under changing_
   alignas(64) std::atomic<const Set*> current_;  // never null; owned
   std::array<Cell, most_readers> cells_;
 };

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ixcap/capture/hardware_rules.hpp>
 #include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/session.hpp>
 #include <ixcap/capture/share.hpp>
@@ -46,6 +47,7 @@ struct CaptureOptions {
   std::string cpus;
   bool keep_fcs = false;
   bool bad_frames = false;
+  bool hardware_filter = false;
   bool quiet = false;
   bool verbose = false;
   bool unbuffered = false;
@@ -85,6 +87,7 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
           .cpus = options.cpus,
           .keep_fcs = options.keep_fcs,
           .bad_frames = options.bad_frames,
+          .hardware_filter = options.hardware_filter,
           .ring_bytes = std::bit_ceil(std::size_t{options.ring_kib} * 1024)};
 }
 
@@ -145,6 +148,8 @@ int Capture::run() {
   if (!options_.quiet) {
     fmt::print(stderr, "ixcap: listening on {}, link-type EN10MB (Ethernet), snapshot length {} bytes\n",
                session_.interface().name(), session_.options().snaplen);
+    if (options_.hardware_filter)
+      fmt::print(stderr, "ixcap: the card itself drops {}\n", capture::describe(session_.dropped_by_hardware()));
   }
   start_ns_ = capture::FrameClock::now_ns();
   session_.start();
@@ -300,6 +305,8 @@ void add_receive_options(CLI::App& command, CaptureOptions& options) {
   command.add_option("--cpus", options.cpus, "CPUs for the receive threads, as 0-3,8; else those near the card");
   command.add_flag("--keep-fcs", options.keep_fcs, "Frames end with their frame check sequence");
   command.add_flag("--bad-frames", options.bad_frames, "Capture frames with errors, too");
+  command.add_flag("--hardware-filter", options.hardware_filter,
+                   "The card throws away what the filter cannot match, as far as it can tell");
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ bool ReceivePath::has_room(const WireFrame& frame) noexcept {
   const WireFrame kept = is_bad ? as_kept(frame) : frame;
   const ReceiveVerdict verdict = judge(kept, false);
   const ReceiveQueue& queue = queues_[verdict.queue];
-  return !queue.enabled || has_descriptors(verdict.queue, descriptors_for(queue, kept, verdict));
+  return !queue.enabled || has_descriptors(verdict.queue, descriptors_for(queue, kept, verdict)) || queue.drops_all();
 }
 
 void ReceivePath::receive(const WireFrame& frame) {

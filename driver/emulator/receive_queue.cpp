@@ -14,6 +14,7 @@ void ReceiveQueue::start() {
   enabled = true;
   head = 0;
   tail = 0;
+  armed = false;
   write_back_from = 0;
   filled.reserve(most_filled);
   ring.reserve();

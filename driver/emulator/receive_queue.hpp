@@ -51,6 +51,7 @@ struct ReceiveQueue {
   std::uint64_t packets = 0;          ///< since ReceivePath::flush_statistics(), like the next two
   std::uint64_t bytes = 0;
   std::uint64_t no_descriptor = 0;
+  bool armed = false;        ///< it has had a descriptor since start()
   bool starved = false;      ///< by a fault: takes no notice of the tail, which is at the head
   unsigned late_passes = 0;  ///< that filled descriptors wait for a fault to end
   bool to_announce = false;  ///< descriptors were written back, and nobody was told yet
@@ -71,8 +72,12 @@ struct ReceiveQueue {
     if (known >= wanted || starved) return known;
     const std::uint32_t new_tail = registers.load_doorbell(ixgbe::RDT, index);
     if (new_tail < size) tail = new_tail;  // a tail outside the ring is ignored
+    armed |= tail != head;
     return distance();
   }
+
+  /// Nothing comes of waiting for its descriptors: the driver has given it none, and wants frames dropped.
+  bool drops_all() const noexcept { return drop_enabled && !armed; }
 
   /// Descriptors that a frame of `length` bytes takes, without a header buffer.
   std::uint32_t descriptors_for(std::uint32_t length) const noexcept {

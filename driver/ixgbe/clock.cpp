@@ -16,7 +16,6 @@ namespace {
 constexpr std::uint32_t increment = 0xCCCCCC;  // 6.4 ns in units of 2^-21 ns, rounded down
 constexpr std::uint32_t ethertype_ptp = 0x88F7;
 constexpr std::uint32_t ptp_event_port = 319;
-constexpr std::uint32_t filter = 3;  // of the eight ethertype filters, the one that other drivers use for this
 
 // Of a PTP message (IEEE 1588-2008 13.3), bytes from its start.
 constexpr std::size_t identity_offset = 22;  // what the card keeps of the sender's identity
@@ -68,7 +67,7 @@ void Clock::start() {
   device_.write(TIMINCA.offset(), 1u << TIMINCA_PERIOD_SHIFT | increment);
   device_.write(SYSTIML.offset(), 0);
   device_.write(SYSTIMH.offset(), 0);
-  device_.write(ETQF.offset(filter), ETQF_EN | ETQF_1588 | ethertype_ptp);
+  device_.write(ETQF.offset(ETQF_OF_PTP), ETQF_EN | ETQF_1588 | ethertype_ptp);
   device_.write(RXMTRL.offset(), ptp_event_port << RXMTRL_PORT_SHIFT);
   device_.write(TSYNCRXCTL.offset(), TSYNCRXCTL_EN | TSYNCRXCTL_TYPE_EVENT_V2);
   device_.write(TSYNCTXCTL.offset(), TSYNCTXCTL_EN);

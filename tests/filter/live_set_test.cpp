@@ -205,5 +205,22 @@ TEST(LiveSet, IsChangedByManyThreadsAtOnce) {
   EXPECT_EQ(filters.bits(), 1u);
 }
 
+TEST(LiveSet, TellsItsWatcherOfBothSidesOfAChange) {
+  const Filter http = {compile("tcp port 80")};
+  LiveSet filters({everything()});
+  std::vector<std::size_t> counts;
+  filters.watch([&](const LiveSet::Filters& told) { counts.push_back(told.size()); });
+  EXPECT_EQ(counts, (std::vector<std::size_t>{1})) << "at once";
+  const unsigned bit = filters.add(http);
+  EXPECT_EQ(counts, (std::vector<std::size_t>{1, 2, 2}));
+  filters.replace(bit, http);
+  EXPECT_EQ(counts, (std::vector<std::size_t>{1, 2, 2, 3, 2})) << "what is replaced matches until the change is done";
+  filters.remove(bit);
+  EXPECT_EQ(counts, (std::vector<std::size_t>{1, 2, 2, 3, 2, 2, 1}));
+  filters.watch({});
+  filters.remove(0);
+  EXPECT_EQ(counts.size(), 7u);
+}
+
 }  // namespace
 }  // namespace ixcap::filter
