@@ -190,6 +190,22 @@ void wait_for_frames(benchmark::State& state, capture::PollMode mode) {
   loop.finish();
 }
 
+/// Traffic, software NIC and driver by turns in one thread: without the driver's part, what the model costs a frame.
+void model(benchmark::State& state, std::uint32_t frame_size) {
+  const emulator::TrafficSpec traffic = emulator::parse_traffic("mix?size=" + std::to_string(frame_size));
+  emulator::Nic nic(emulator::open_traffic(traffic), {}, emulator::Drive::stepped);
+  ixgbe::Port port(nic, {});
+  port.start_receiving();
+  std::array<Frame, batch_size> frames;
+  std::uint64_t received = 0;
+  for (auto _ : state) {
+    nic.step(batch_size);
+    received += port.queue().poll(frames);
+    port.queue().release();
+  }
+  report(state, received);
+}
+
 void receive(benchmark::State& state, std::uint32_t frame_size, const std::string& expression) {
   const filter::Set filters = filter_set(expression);
   const emulator::TrafficSpec traffic = emulator::parse_traffic("mix?size=" + std::to_string(frame_size));
@@ -252,6 +268,8 @@ void register_all() {
     }
   }
   for (const std::uint32_t size : frame_sizes) {
+    benchmark::RegisterBenchmark(("Model/" + std::to_string(size)).c_str(),
+                                 [=](benchmark::State& state) { model(state, size); });
     for (const char* expression : {"off", "ip", "tcp port 80"}) {
       for (const std::uint32_t descriptors : {512u, 2048u, 4096u}) {
         const std::string name =
