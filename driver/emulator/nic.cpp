@@ -225,6 +225,11 @@ std::uint64_t Nic::system_time() const noexcept {
   return stamps_.time().now();
 }
 
+std::vector<LatchedStamp> Nic::latched_stamps() const {
+  const ControlLock lock(*this);
+  return stamps_.latched();
+}
+
 void Nic::advance_time(std::uint64_t nanoseconds) noexcept {
   const ControlLock lock(*this);
   stepped_clock_.advance(nanoseconds);

@@ -118,6 +118,9 @@ class Nic final : public pci::Device, public PciFunction {
   /// The card's clock as it really is now, which a driver sees through SYSTIM. Any thread.
   std::uint64_t system_time() const noexcept;
 
+  /// What the receive latch has held: TimeStamps::latched(). Any thread.
+  std::vector<LatchedStamp> latched_stamps() const;
+
   /// Whether the traffic is over and its last frame is where it will ever be: in memory or in a counter. Acquire order:
   /// the descriptors of all frames are visible.
   bool traffic_ended() const noexcept { return ended_.load(std::memory_order_acquire); }

@@ -99,7 +99,8 @@ void ReceiveClassifier::refresh() noexcept {
   flow_director_.refresh();
   const bool rss = (mrqc_ & ixgbe::MRQC_MRQE_MASK) == ixgbe::MRQC_MRQE_RSS;
   idle_ = (mrqc_ & ixgbe::MRQC_MRQE_MASK) == 0 && rxcsum_ == ixgbe::RXCSUM.reset && (synqf_ & ixgbe::SYNQF_EN) == 0 &&
-          ethertype_filters_.empty() && five_tuple_filters_.empty() && !flow_director_.on();
+          std::ranges::all_of(ethertype_filters_, &EthertypeFilter::only_stamps) && five_tuple_filters_.empty() &&
+          !flow_director_.on();
   if (!rss) return;
   Toeplitz::Key key;
   for (std::uint32_t i = 0; i < key.size(); ++i) {
@@ -117,8 +118,9 @@ void ReceiveClassifier::refresh_filters() noexcept {
     const std::uint32_t etqf = registers_.get(ixgbe::ETQF, i);
     const std::uint32_t etqs = registers_.get(ixgbe::ETQS, i);
     if ((etqf & ixgbe::ETQF_EN) == 0) continue;
+    const bool to_queue = (etqs & ixgbe::ETQS_QEN) != 0;
     ethertype_filters_.push_back({static_cast<std::uint16_t>(etqf & ixgbe::ETQF_ETHERTYPE_MASK),
-                                  static_cast<std::uint8_t>(i), (etqs & ixgbe::ETQS_QEN) != 0,
+                                  static_cast<std::uint8_t>(i), !to_queue && (etqf & ixgbe::ETQF_1588) != 0, to_queue,
                                   static_cast<std::uint8_t>(etqs >> ixgbe::ETQS_QUEUE_SHIFT & ixgbe::QUEUE_MASK)});
   }
   five_tuple_filters_.clear();

@@ -43,8 +43,9 @@ class ReceiveClassifier {
   /// Looks at the registers again.
   void refresh() noexcept;
 
-  /// Whether the driver asks for nothing of all this: no filter, no RSS, and RXCSUM as after reset, which says that
-  /// nobody looks at hash and checksums either. Frames then need not be classified at all.
+  /// Whether the driver asks for nothing of all this: no filter, but such as only let time stamps be taken, no RSS, and
+  /// RXCSUM as after reset, which says that nobody looks at hash and checksums either. Frames then need not be
+  /// classified at all.
   bool idle() const noexcept { return idle_; }
 
   ReceiveVerdict classify(const WireFrame& frame) const noexcept;
@@ -53,6 +54,7 @@ class ReceiveClassifier {
   struct EthertypeFilter {
     std::uint16_t ethertype;
     std::uint8_t index;
+    bool only_stamps;
     bool to_queue;
     std::uint8_t queue;
   };

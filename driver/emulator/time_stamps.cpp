@@ -34,6 +34,9 @@ std::uint32_t load_32(const std::uint8_t* bytes) {
 
 }  // namespace
 
+TimeStamps::TimeStamps(RegisterFile& registers, const Clock& host)
+    : registers_(registers), time_(host), latched_(most_remembered) {}
+
 bool TimeStamps::keeps(const Register& reg) noexcept {
   return &reg == &ixgbe::SYSTIML || &reg == &ixgbe::SYSTIMH || &reg == &ixgbe::TIMINCA || &reg == &ixgbe::TIMADJH ||
          &reg == &ixgbe::RXSTMPH || &reg == &ixgbe::TXSTMPH;
@@ -140,7 +143,15 @@ bool TimeStamps::receive(const WireFrame& frame) noexcept {
   registers_.set(ixgbe::RXSATRL, load_32(ptp + source_id));
   registers_.set(ixgbe::RXSATRH, (load_32(ptp + source_id + 4) & 0xFFFF) | load_32(ptp + sequence_id) << 16);
   registers_.set(ixgbe::TSYNCRXCTL, tsyncrxctl | ixgbe::TSYNCRXCTL_VALID);
+  latched_[latched_count_++ % most_remembered] = {now, registers_.get(ixgbe::RXSATRL), registers_.get(ixgbe::RXSATRH)};
   return true;
+}
+
+std::vector<LatchedStamp> TimeStamps::latched() const {
+  std::vector<LatchedStamp> stamps;
+  const std::uint64_t first = latched_count_ > most_remembered ? latched_count_ - most_remembered : 0;
+  for (std::uint64_t i = first; i < latched_count_; ++i) stamps.push_back(latched_[i % most_remembered]);
+  return stamps;
 }
 
 void TimeStamps::send() noexcept {

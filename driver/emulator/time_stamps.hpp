@@ -14,6 +14,7 @@
 /// Threads: one at a time (the Nic's lock).
 
 #include <cstdint>
+#include <vector>
 
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/system_time.hpp>
@@ -21,9 +22,18 @@
 
 namespace ixcap::emulator {
 
+/// What the receive latch has held: the truth for tests.
+struct LatchedStamp {
+  std::uint64_t systim;
+  std::uint32_t source_low;                ///< RXSATRL
+  std::uint32_t source_high_and_sequence;  ///< RXSATRH
+
+  bool operator==(const LatchedStamp&) const = default;
+};
+
 class TimeStamps {
  public:
-  TimeStamps(RegisterFile& registers, const Clock& host) noexcept : registers_(registers), time_(host) {}
+  TimeStamps(RegisterFile& registers, const Clock& host);
 
   /// Whether reads and writes of `reg` are for this: clock and latches.
   static bool keeps(const ixgbe::Register& reg) noexcept;
@@ -42,6 +52,9 @@ class TimeStamps {
   /// A frame goes out whose descriptor asks for a stamp.
   void send() noexcept;
 
+  /// The stamps that the receive latch has held since the NIC was made, oldest first; of very many the last ones.
+  std::vector<LatchedStamp> latched() const;
+
   SystemTime& time() noexcept { return time_; }
   const SystemTime& time() const noexcept { return time_; }
 
@@ -57,8 +70,12 @@ class TimeStamps {
   Message find(const WireFrame& frame) const noexcept;
   bool wanted(const WireFrame& frame, const Message& message) const noexcept;
 
+  static constexpr std::size_t most_remembered = 4096;
+
   RegisterFile& registers_;
   SystemTime time_;
+  std::vector<LatchedStamp> latched_;  ///< number i is at i % most_remembered
+  std::uint64_t latched_count_ = 0;
   std::uint32_t upper_half_ = 0;  ///< of SYSTIM when its lower half was read
   bool receiving_ = false;
   bool ethertype_stamped_ = false;  ///< ETQF has PTP's ethertype with the 1588 bit

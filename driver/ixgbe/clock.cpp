@@ -22,7 +22,8 @@ constexpr std::size_t identity_offset = 22;  // what the card keeps of the sende
 constexpr std::size_t sequence_offset = 30;
 constexpr std::size_t message_bytes = 34;
 
-constexpr double fading = 0.99;  // of a surprise, each sample
+constexpr std::uint64_t all_ones = ~std::uint64_t{0};  // what a card that is gone reads as
+constexpr double fading = 0.99;                        // of a surprise, each sample
 
 std::uint32_t big_16(const std::uint8_t* bytes) noexcept {
   return std::uint32_t{bytes[0]} << 8 | bytes[1];
@@ -101,16 +102,16 @@ Clock::Reading Clock::read_clock() noexcept {
     const double half_width = static_cast<double>(after - before + 1) / 2;
     if (i == 0 || half_width < best.half_width) best = {before + (after - before) / 2, systim, 0, half_width};
   }
-  if (reading_count_ == 0) return best;
-  const Reading& last = readings_[(reading_count_ - 1) % kept];
-  fraction_ += best.systim - last.systim;
-  best.ns = last.ns + (fraction_ >> systim_shift);
-  fraction_ &= (std::uint64_t{1} << systim_shift) - 1;
   return best;
 }
 
 void Clock::sample() noexcept {
-  const Reading newest = read_clock();
+  Reading newest = read_clock();
+  if (newest.systim == all_ones) return;  // the card is gone, and its clock with it
+  const Reading& last = readings_[(reading_count_ - 1) % kept];
+  fraction_ += newest.systim - last.systim;
+  newest.ns = last.ns + (fraction_ >> systim_shift);
+  fraction_ &= (std::uint64_t{1} << systim_shift) - 1;
   fit_to(newest);
   readings_[reading_count_++ % kept] = newest;
   release_stuck();
@@ -126,7 +127,7 @@ void Clock::fit_to(const Reading& newest) noexcept {
   ClockFit next;
   next.reference_tsc = newest.tsc;
   next.reference_ns = start_ns_ + newest.ns;
-  next.reference_systim = newest.systim;
+  next.reference_systim = newest.systim - fraction_;
   next.ns_per_tick = window_ns / ticks;
   const double width_ns = newest.half_width * next.ns_per_tick + rounding_ns;
   next.error_ns_per_tick = (width_ns + oldest.half_width * next.ns_per_tick + rounding_ns) / ticks +
@@ -156,20 +157,26 @@ void Clock::publish(const ClockFit& fit) noexcept {
   sequence_.store(sequence + 2, std::memory_order_release);  // whoever sees it even sees all of the new
 }
 
+/// False, and nothing changed, if a new fit is being written.
+bool Clock::read(FollowedFit& followed) const noexcept {
+  const std::uint32_t before = sequence_.load(std::memory_order_acquire);
+  ClockFit fit;
+  // acquire, each: these loads come before the last one.
+  fit.reference_tsc = reference_tsc_.load(std::memory_order_acquire);
+  fit.reference_ns = reference_ns_.load(std::memory_order_acquire);
+  fit.reference_systim = reference_systim_.load(std::memory_order_acquire);
+  fit.ns_per_tick = ns_per_tick_.load(std::memory_order_acquire);
+  fit.error_ns = error_ns_.load(std::memory_order_acquire);
+  fit.error_ns_per_tick = error_ns_per_tick_.load(std::memory_order_acquire);
+  if (before % 2 != 0 || sequence_.load(std::memory_order_relaxed) != before) return false;
+  followed = {fit, before};
+  return true;
+}
+
 ClockFit Clock::fit() const noexcept {
-  while (true) {
-    const std::uint32_t before = sequence_.load(std::memory_order_acquire);
-    ClockFit fit;
-    // acquire, each: these loads come before the last one.
-    fit.reference_tsc = reference_tsc_.load(std::memory_order_acquire);
-    fit.reference_ns = reference_ns_.load(std::memory_order_acquire);
-    fit.reference_systim = reference_systim_.load(std::memory_order_acquire);
-    fit.ns_per_tick = ns_per_tick_.load(std::memory_order_acquire);
-    fit.error_ns = error_ns_.load(std::memory_order_acquire);
-    fit.error_ns_per_tick = error_ns_per_tick_.load(std::memory_order_acquire);
-    if (before % 2 == 0 && sequence_.load(std::memory_order_relaxed) == before) return fit;
-    _mm_pause();
-  }
+  FollowedFit followed;
+  while (!read(followed)) _mm_pause();
+  return followed.fit;
 }
 
 std::optional<std::uint64_t> Clock::take_received(std::span<const std::uint8_t> frame) noexcept {
@@ -198,14 +205,18 @@ std::optional<std::uint64_t> Clock::take_transmitted() noexcept {
 }
 
 /// A frame that was stamped and then dropped behind the MAC leaves its stamp, and no other gets one before it is read.
+/// Looking at the latch takes nothing out of it, so the receive threads need not be kept from it meanwhile.
 void Clock::release_stuck() noexcept {
-  const LatchUse use(latch_in_use_);
-  if (!use.mine()) return;
-  const bool full = (device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) != 0;
-  const std::uint64_t stamp = full ? device_.read(RXSTMPL.offset()) : none;
-  seen_count_ = full && stamp == seen_stamp_ ? seen_count_ + 1 : 0;
+  const auto waiting = [this] {
+    const bool full = (device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) != 0;
+    return full ? device_.read(RXSTMPL.offset()) : none;
+  };
+  const std::uint64_t stamp = waiting();
+  seen_count_ = stamp != none && stamp == seen_stamp_ ? seen_count_ + 1 : 0;
   seen_stamp_ = stamp;
   if (seen_count_ < stuck_samples) return;
+  const LatchUse use(latch_in_use_);
+  if (!use.mine() || waiting() != stamp) return;  // taken at the last moment
   device_.read(RXSTMPH.offset());
   unmatched_.fetch_add(1, std::memory_order_relaxed);
   seen_stamp_ = none;

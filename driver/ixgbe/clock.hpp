@@ -7,6 +7,7 @@
 ///     clock.set(tsc, utc_ns);                   what it is to say at a moment of the processor's
 ///     clock.sample();                           every 20 ms or so: how the processor's clock runs against it
 ///     clock.fit().to_ns(tsc)                    a moment of the processor's, on the card's clock
+///     clock.follow(fit)                         the same for the hot path, which keeps a fit of its own
 ///     clock.take_received(frame)                the stamp of a frame whose descriptor has ReceiveStatus::TS
 ///
 /// The 82599 stamps PTP event messages of version 2 and no others, over Ethernet and over UDP, one at a time: while a
@@ -21,8 +22,11 @@
 /// After set() the clock is left to itself: it is the card's oscillator, and not steered to follow the host's. The
 /// register wraps around every 2.4 hours; what is answered here does not.
 ///
-/// Threads: start(), set() and sample() one control thread; fit() any thread; take_received() the receive threads;
-/// take_transmitted() the thread that sends. None of them allocates or waits.
+/// A card that is gone reads as all ones: sample() then leaves the fit as it is.
+///
+/// Threads: start(), set() and sample() one control thread; fit() and follow() any thread; take_received() the receive
+/// threads; take_transmitted() the thread that sends. None of them allocates; fit() waits while the control thread
+/// writes, follow() never does.
 
 #include <atomic>
 #include <cstdint>
@@ -43,7 +47,7 @@ inline constexpr unsigned systim_shift = 21;
 struct ClockFit {
   std::uint64_t reference_tsc = 0;
   std::uint64_t reference_ns = 0;      ///< on the card's clock
-  std::uint64_t reference_systim = 0;  ///< the register's
+  std::uint64_t reference_systim = 0;  ///< the register's when it was exactly reference_ns
   double ns_per_tick = 0;
   double error_ns = 0;           ///< at the reference, either way
   double error_ns_per_tick = 0;  ///< and so much more for each tick away from it
@@ -53,7 +57,7 @@ struct ClockFit {
     const auto ticks = static_cast<double>(static_cast<std::int64_t>(tsc - reference_tsc));
     return reference_ns + static_cast<std::uint64_t>(static_cast<std::int64_t>(ticks * ns_per_tick));
   }
-  /// A stamp of the card's.
+  /// A stamp of the card's, rounded down: the same number by every fit that is not hours away from it.
   std::uint64_t stamp_to_ns(std::uint64_t systim) const noexcept {
     const auto since = static_cast<std::int64_t>(systim - reference_systim);
     return reference_ns + static_cast<std::uint64_t>(since >> systim_shift);
@@ -87,6 +91,18 @@ class Clock {
   /// The latest fit, at most one sample old.
   ClockFit fit() const noexcept;
 
+  /// A fit that one thread keeps, and which version of it.
+  struct FollowedFit {
+    ClockFit fit;
+    std::uint32_t version = 0;
+  };
+  /// Brings `followed` up to date, or leaves it as it is while a new fit is being written. Costs a load if there is
+  /// none.
+  void follow(FollowedFit& followed) const noexcept {
+    if (sequence_.load(std::memory_order_relaxed) != followed.version) [[unlikely]]  // read() orders what it takes
+      read(followed);
+  }
+
   /// The stamp of `frame`, nanoseconds on the card's clock, if it is this frame's: the latch tells the sender and the
   /// number of its message. Empties the latch.
   std::optional<std::uint64_t> take_received(std::span<const std::uint8_t> frame) noexcept;
@@ -115,6 +131,7 @@ class Clock {
   static constexpr unsigned stuck_samples = 50;  ///< a latch that holds the same stamp for so many belongs to no frame
 
   Reading read_clock() noexcept;
+  bool read(FollowedFit& followed) const noexcept;
   void fit_to(const Reading& newest) noexcept;
   void publish(const ClockFit& fit) noexcept;
   void release_stuck() noexcept;

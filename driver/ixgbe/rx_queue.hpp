@@ -62,10 +62,14 @@ class RxQueue {
   std::uint64_t marked() const noexcept { return marked_; }
   ReceiveStatus status(std::size_t i) const noexcept { return statuses_[i]; }
 
+  /// Whether the last poll has left nothing behind: it stopped at a descriptor that was not done yet.
+  bool emptied() const noexcept { return emptied_; }
+
   /// Returns everything that the last poll lent to the card.
   void release() noexcept;
 
   std::uint32_t index() const noexcept { return index_; }
+  std::uint32_t descriptors() const noexcept { return mask_ + 1; }
   const pci::Pages& pages() const noexcept { return memory_.pages(); }
 
   /// Frames that the card described in a way that cannot be: longer than their buffer, or without an end. They are not
@@ -101,6 +105,7 @@ class RxQueue {
 
   // What the seldom cases touch.
   std::uint64_t marked_ = 0;
+  bool emptied_ = false;
   std::uint8_t* joined_ = nullptr;  ///< joined_frames side buffers for frames of several descriptors
   std::uint32_t longest_;
   std::atomic<std::uint64_t> malformed_ = 0;

@@ -16,6 +16,7 @@ struct PtpFrame {
   std::uint16_t sequence = 1;
   std::uint16_t vlan = 0;
   bool over_udp = false;
+  std::uint32_t source = 0x0A000001;  ///< over UDP
   std::uint16_t port = 319;
 
   std::vector<std::uint8_t> bytes() const {
@@ -31,7 +32,7 @@ struct PtpFrame {
     if (vlan != 0) builder.tag(0x8100, vlan);
     builder.ethertype(over_udp ? 0x0800 : 0x88F7);
     if (over_udp) {
-      builder.ipv4({0x0A000001, 0xE0000181, emulator::protocol_udp}, emulator::udp_header + message.size());
+      builder.ipv4({source, 0xE0000181, emulator::protocol_udp}, emulator::udp_header + message.size());
       builder.udp(port, port, message);
     } else {
       builder.append(message);
