@@ -12,6 +12,7 @@
 #include <ixcap/capture/attach.hpp>
 #include <ixcap/capture/share_protocol.hpp>
 #include <ixcap/driver/error.hpp>
+#include <ixcap/driver/frame.hpp>
 #include <ixcap/filter/expression.hpp>
 #include <ixcap/filter/flow_key.hpp>
 #include <ixcap/filter/vlan_aware.hpp>
@@ -113,6 +114,7 @@ pcapng::InterfaceDescription description_of(const ShareAnswer& answer) {
   description.filter = text_of(answer.filter);
   description.hardware = text_of(answer.hardware);
   description.snaplen = answer.snaplen;
+  description.fcs_bytes = answer.fcs_bytes == fcs_bytes ? std::uint8_t{fcs_bytes} : std::uint8_t{0};
   if (std::ranges::any_of(answer.mac, [](std::uint8_t byte) { return byte != 0; })) {
     pcapng::MacAddress mac = {};
     std::ranges::copy(answer.mac, mac.begin());

@@ -28,11 +28,14 @@ std::uint64_t DropLedger::lost() const noexcept {
   return missed.value_or(0) + no_descriptor_total() + malformed + lost_by_reader;
 }
 
+std::uint64_t DropLedger::accounted_for() const noexcept {
+  return rejected_by_mac.value_or(0) + not_admitted.value_or(0) + missed.value_or(0) + no_descriptor_total() +
+         malformed + filtered_by_card + filtered + lost_by_reader + delivered + left_unread +
+         in_descriptors.value_or(0);
+}
+
 bool DropLedger::balanced() const noexcept {
-  const std::uint64_t accounted = rejected_by_mac.value_or(0) + not_admitted.value_or(0) + missed.value_or(0) +
-                                  no_descriptor_total() + malformed + filtered_by_card + filtered + lost_by_reader +
-                                  delivered + left_unread + in_descriptors.value_or(0);
-  return on_wire == accounted;
+  return on_wire == accounted_for();
 }
 
 std::string DropLedger::to_string() const {

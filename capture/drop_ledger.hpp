@@ -40,6 +40,9 @@ struct DropLedger {
   std::uint64_t lost() const noexcept;
   bool balanced() const noexcept;
 
+  /// The sum of all entries but on_wire.
+  std::uint64_t accounted_for() const noexcept;
+
   /// A line an entry that is not zero, with its remedy, and whether the sum is right. Ends with a newline.
   std::string to_string() const;
 };

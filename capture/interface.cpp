@@ -28,26 +28,47 @@ std::unique_ptr<pci::VfioUserDevice> connect(const std::string& socket) {
   return device;
 }
 
-/// The 82599 at this address. Any other device is left alone: to open one would reset it.
-std::unique_ptr<pci::VfioDevice> open_card(const std::string& address) {
+void check_card(const std::string& address) {
   const pci::Identity id = pci::VfioGroup::identify(address);
   if (!is_82599(id)) {
     throw Error("cannot open interface", address, "it is no 82599 but a " + id.description,
                 "'ixcap devices' lists the cards");
   }
+}
+
+/// The 82599 at this address. Any other device is left alone: to open one would reset it.
+std::unique_ptr<pci::VfioDevice> open_card(const std::string& address) {
+  check_card(address);
   return std::make_unique<pci::VfioDevice>(address);
+}
+
+constexpr std::string_view emulator_name = "emulator";
+constexpr std::string_view vfio_user_prefix = "vfio-user:";
+
+/// What comes over the wire of `emulator` or `emulator:TRAFFIC`; empty for other names.
+std::optional<emulator::TrafficSpec> traffic_of(std::string_view name) {
+  if (name == emulator_name) return emulator::parse_traffic("mix");
+  const bool followed = name.starts_with(emulator_name) && name.substr(emulator_name.size()).starts_with(':');
+  if (!followed) return std::nullopt;
+  return emulator::parse_traffic(name.substr(emulator_name.size() + 1));
 }
 
 }  // namespace
 
+void Interface::check(std::string_view name) {
+  if (const std::optional<emulator::TrafficSpec> traffic = traffic_of(name)) {
+    emulator::open_traffic(*traffic);
+  } else if (const std::optional<std::string> address = pci::canonical_address(name)) {
+    check_card(*address);
+  } else if (!name.starts_with(vfio_user_prefix)) {
+    throw Error("cannot open interface", std::string(name), "there is no such interface", forms);
+  }
+}
+
 Interface::Interface(std::string_view name) : name_(name) {
-  constexpr std::string_view emulator_name = "emulator";
-  constexpr std::string_view vfio_user_prefix = "vfio-user:";
-  if (name == emulator_name || name.starts_with("emulator:")) {
-    const std::string_view traffic = name == emulator_name ? "mix" : name.substr(emulator_name.size() + 1);
-    const emulator::TrafficSpec spec = emulator::parse_traffic(traffic);
-    auto nic = std::make_unique<emulator::Nic>(emulator::open_traffic(spec), spec.rate, emulator::Drive::threaded);
-    nic->set_faults(spec.faults);
+  if (const std::optional<emulator::TrafficSpec> spec = traffic_of(name)) {
+    auto nic = std::make_unique<emulator::Nic>(emulator::open_traffic(*spec), spec->rate, emulator::Drive::threaded);
+    nic->set_faults(spec->faults);
     nic_ = nic.get();
     device_ = std::move(nic);
     return;

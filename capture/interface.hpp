@@ -27,6 +27,9 @@ class Interface {
   /// Opens what `name` names. Ownership: the device lives as long as the Interface.
   explicit Interface(std::string_view name);
 
+  /// Throws what the constructor would if `name` names no interface, but opens none: a card is not even reset.
+  static void check(std::string_view name);
+
   const std::string& name() const noexcept { return name_; }
   pci::Device& device() noexcept { return *device_; }
 

@@ -110,7 +110,7 @@ void append_interface_description(std::vector<std::uint8_t>& out, const Interfac
     append_option(out, 11, filter);
   }
   append_text(out, 12, description.operating_system);
-  append_option(out, 13, std::string_view("\0", 1));  // frames carry no FCS
+  append_option(out, 13, {reinterpret_cast<const char*>(&description.fcs_bytes), 1});
   append_text(out, 15, description.hardware);
   end_block(out, start);
 }

@@ -50,6 +50,7 @@ struct InterfaceDescription {
   std::string operating_system = {};  ///< of the machine the interface is in
   std::string hardware = {};          ///< "Intel 82599"
   std::uint32_t snaplen = 0;          ///< bytes kept of a frame at most; 0 = all
+  std::uint8_t fcs_bytes = 0;         ///< of its frame check sequence that every frame ends with: 0 or 4
 };
 
 /// Interface statistics block. Counts are totals since the capture's start.
@@ -77,7 +78,8 @@ struct EnhancedPacket {
   std::uint32_t queue;        ///< receive queue of the card
   std::uint64_t dropped = 0;  ///< dropcount: frames found lost since the previous packet; 0 is not written
   std::string_view comment = {};
-  bool outbound = false;  ///< sent
+  bool outbound = false;     ///< sent
+  std::uint32_t errors = 0;  ///< link-layer-dependent errors: bits 16 to 31 of the flags
 };
 
 void append_section_header(std::vector<std::uint8_t>& out, const Section& section);
@@ -153,7 +155,8 @@ inline void put_enhanced_packet(std::uint8_t* out, const EnhancedPacket& packet,
   constexpr std::uint32_t flags_option = 2 | 4u << 16;
   constexpr std::uint32_t queue_option = 6 | 4u << 16;
   const std::uint32_t direction = 1u << (packet.outbound ? 1 : 0);  // 1: inbound, 2: outbound
-  detail::put_pair(tail, flags_option, direction | static_cast<std::uint32_t>(packet.reception) << 2);
+  const std::uint32_t reception = static_cast<std::uint32_t>(packet.reception) << 2;
+  detail::put_pair(tail, flags_option, direction | reception | packet.errors);
   detail::put_pair(tail + 8, queue_option, packet.queue);
   detail::put_pair(tail + 16, 0, block_length);  // end of options
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <ixcap/capture/pcapng_writer.hpp>
+#include <ixcap/capture/record_notes.hpp>
 
 namespace ixcap::capture {
 namespace {
@@ -47,6 +48,12 @@ void PcapngWriter::write(const Record& record, std::string_view comment) {
     losses_since_last_frame_ += record.lost_frames;
     return;
   }
+  std::string note;
+  if ((record.flags & record_noted) != 0) [[unlikely]] {
+    note = note_on(record);
+    if (!note.empty() && !comment.empty()) note += fmt::format("; {}", comment);
+    if (!note.empty()) comment = note;
+  }
   write(pcapng::EnhancedPacket{
       .timestamp_ns = record.timestamp_ns,
       .data = record.data(),
@@ -56,6 +63,7 @@ void PcapngWriter::write(const Record& record, std::string_view comment) {
       .queue = record.queue,
       .dropped = losses_since_last_frame_,
       .comment = comment,
+      .errors = link_layer_errors(record.flags),
   });
   losses_since_last_frame_ = 0;
 }

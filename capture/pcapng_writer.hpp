@@ -4,7 +4,8 @@
 /// packet a record, and statistics whenever they are given.
 ///
 /// Frames that are missing are not forgotten: the number in a loss record goes into the dropcount of the next packet,
-/// or where none follows into a comment of the statistics. Frames are written as they lie in the ring; whoever wrote
+/// or where none follows into a comment of the statistics. What the card noted of a frame, its stamp or an error, is in
+/// the packet's flags and comment (record_notes.hpp). Frames are written as they lie in the ring; whoever wrote
 /// them there has cut them to the snapshot length.
 ///
 /// Threads, blocking and errors are those of FileWriter: every function that writes throws ixcap::Error.

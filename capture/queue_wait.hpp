@@ -33,8 +33,8 @@ class QueueWait {
   QueueWait(PollMode mode, ixgbe::RxInterrupts* interrupts, std::uint32_t queue) noexcept
       : mode_(mode), interrupts_(interrupts), queue_(queue) {}
 
-  /// The queue was empty. Returns when it is time to look again.
-  void wait() noexcept {
+  /// The queue was empty. Returns when it is time to look again: true after a sleep that a frame would have ended.
+  bool wait() noexcept {
     if (mode_ == PollMode::busy) {
       _mm_pause();
     } else if (interrupts_ == nullptr) {
@@ -47,7 +47,9 @@ class QueueWait {
       armed_ = true;
     } else {
       armed_ = !interrupts_->wait(queue_, longest_sleep);
+      return true;
     }
+    return false;
   }
 
   /// There were frames.

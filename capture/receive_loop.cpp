@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include <ixcap/capture/receive_loop.hpp>
 #include <ixcap/driver/idle.hpp>
@@ -20,6 +21,7 @@ void ReceiveLoop::run() noexcept {
     // acquire: what the card wrote before it was stopped is seen by the poll below.
     const bool last_look = finishing_.load(std::memory_order_acquire);
     const std::size_t polled = queue_.poll(frames);
+    clock_.polled(polled, queue_.emptied(), ixgbe::read_tsc());
     if (polled != 0) {
       handle({frames.data(), polled});
       wait_.reset();
@@ -29,18 +31,19 @@ void ReceiveLoop::run() noexcept {
     if (polled == 0) {
       if (last_look) break;
       producer_.publish();  // readers come and go while nothing is received, too
-      wait_.wait();
+      if (wait_.wait()) clock_.woke(ixgbe::read_tsc());
     }
   }
-  until_room([this] { return report_losses(FrameClock::now_ns()); });
+  until_room([this] { return report_losses(clock_.time_of_poll_ns()); });
   producer_.close();
 }
 
-/// What is polled from now on gets later times than this. Release order: the records before it have been published.
+/// What is polled from now on gets later times than this; the card may have stamped it somewhat before the poll.
+/// Release order: the records before it have been published.
 void ReceiveLoop::keep_time() noexcept {
-  const std::uint64_t now_ns = FrameClock::now_ns();
-  clock_.set_earliest(now_ns);
-  quiet_until_ns_.store(now_ns, std::memory_order_release);
+  const std::uint64_t quiet_until_ns = clock_.time_of_poll_ns() - FrameClock::on_the_way_ns;
+  clock_.set_earliest(quiet_until_ns);
+  quiet_until_ns_.store(quiet_until_ns, std::memory_order_release);
 }
 
 void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
@@ -48,19 +51,29 @@ void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
   std::array<std::uint64_t, batch_size> times_ns;
   filters_.match(frames, match_sets);
   add(polled_, frames.size());
-  if (queue_.marked() != 0) [[unlikely]]
+  std::uint64_t poll_ns = 0;
+  stamp_count_ = 0;
+  if (queue_.marked() != 0) [[unlikely]] {
     count_bad(frames.size());
+    poll_ns = clock_.time_of_poll_ns();
+    take_stamps(frames, poll_ns);  // whoever wants the frames: the card stamps no other before
+  }
   const bool any = std::any_of(match_sets.begin(), match_sets.begin() + static_cast<std::ptrdiff_t>(frames.size()),
                                [](std::uint64_t match_set) { return match_set != 0; });
   if (!any) return;  // nothing to stamp, copy or publish
 
-  clock_.stamp(frames, FrameClock::now_ns(), times_ns.data());
+  if (poll_ns == 0) [[likely]]
+    poll_ns = clock_.time_of_poll_ns();
+  const CardStamp* stamp = stamps_.data();
+  const CardStamp* const last_stamp = stamp + stamp_count_;
+  clock_.stamp(frames, poll_ns, times_ns.data(), {stamp, last_stamp});
   report_losses(times_ns[0]);
   std::uint64_t accepted = 0;
   for (std::size_t i = 0; i < frames.size(); ++i) {
+    const CardStamp* const its_own = stamp != last_stamp && stamp->frame == i ? stamp++ : nullptr;
     if (match_sets[i] == 0) continue;
     ++accepted;
-    append(frames[i], times_ns[i], match_sets[i], errors_of(i));
+    append(frames[i], times_ns[i], match_sets[i], errors_of(i), its_own);
   }
   producer_.publish();
   add(accepted_, accepted);
@@ -99,15 +112,40 @@ std::uint16_t ReceiveLoop::errors_of(std::size_t i) const noexcept {
       flag(ReceiveStatus::USE, record_too_short));
 }
 
-void ReceiveLoop::append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set,
-                         std::uint16_t flags) noexcept {
+void ReceiveLoop::append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set, std::uint16_t flags,
+                         const CardStamp* stamp) noexcept {
   Frame cut = frame;
   cut.captured_length = std::min(frame.captured_length, snaplen_);
+  const auto queue = static_cast<std::uint16_t>(queue_.index());
+  const std::uint16_t time = card_clock_ != nullptr ? record_time_nic_clock : record_time_software;
+  const auto all_flags = static_cast<std::uint16_t>(flags | time);
   const bool appended = until_room([&] {
-    return producer_.append(cut, timestamp_ns, match_set, static_cast<std::uint16_t>(queue_.index()),
-                            static_cast<std::uint16_t>(record_time_software | flags));
+    if (stamp != nullptr) [[unlikely]] {
+      const bool exact = timestamp_ns == stamp->ns;
+      const auto stamped = static_cast<std::uint16_t>(exact ? flags | record_time_hardware : all_flags);
+      return producer_.append_stamped(cut, timestamp_ns, match_set, queue, stamped, stamp->ns);
+    }
+    return producer_.append(cut, timestamp_ns, match_set, queue, all_flags);
   });
   if (!appended) ++left_out_;
+}
+
+/// The stamps of those frames of the batch that the card says it has stamped.
+void ReceiveLoop::take_stamps(std::span<const Frame> frames, std::uint64_t poll_ns) noexcept {
+  if (card_clock_ == nullptr) return;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const bool marked = (queue_.marked() >> i & 1) != 0;
+    if (!marked || (queue_.status(i).bits & ixgbe::ReceiveStatus::TS) == 0) continue;
+    const std::optional<std::uint64_t> stamp_ns =
+        card_clock_->take_received({frames[i].data, frames[i].captured_length});
+    if (!stamp_ns.has_value()) continue;
+    if (FrameClock::possible(*stamp_ns, poll_ns)) {
+      stamps_[stamp_count_++] = {i, *stamp_ns};
+    } else {
+      add(impossible_stamps_, 1);
+    }
+  }
+  add(stamped_, stamp_count_);
 }
 
 /// False if there is no room; the losses are then reported before a later frame, or at the end.
@@ -126,6 +164,9 @@ ReceiveCounts ReceiveLoop::counts() const noexcept {
   counts.polled = polled_.load(std::memory_order_relaxed);
   counts.accepted = accepted_.load(std::memory_order_relaxed);
   counts.bad = bad_.load(std::memory_order_relaxed);
+  counts.stamped = stamped_.load(std::memory_order_relaxed);
+  counts.impossible_stamps = impossible_stamps_.load(std::memory_order_relaxed);
+  counts.longest_wait_ticks = clock_.longest_wait_ticks();
   return counts;
 }
 

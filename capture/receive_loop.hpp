@@ -7,10 +7,14 @@
 /// The filters may change between two batches. A frame that no filter wants is never copied. When the ring has no room
 /// the loop waits for its reader; frames are then dropped, and counted, by the card.
 ///
-/// The hot path is noexcept, allocates nothing, takes no lock and reads the clock once a batch.
+/// Frames that the card has stamped carry its stamp; frame_clock.hpp tells the times of all others. What a stamp
+/// belongs to is asked of the card, five registers for each: PTP messages, of which the card stamps one at a time.
+///
+/// The hot path is noexcept, allocates nothing, takes no lock and reads the TSC once a poll.
 ///
 /// Threads: run() has a thread to itself; everything else may be called from any.
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <utility>
@@ -18,6 +22,7 @@
 #include <ixcap/capture/frame_clock.hpp>
 #include <ixcap/capture/queue_wait.hpp>
 #include <ixcap/capture/ring.hpp>
+#include <ixcap/driver/ixgbe/clock.hpp>
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
 #include <ixcap/filter/live_set.hpp>
 
@@ -25,14 +30,18 @@ namespace ixcap::capture {
 
 /// In frames, since the start.
 struct ReceiveCounts {
-  std::uint64_t polled = 0;    ///< taken from the queue
-  std::uint64_t accepted = 0;  ///< matched a filter; polled − accepted were filtered
-  std::uint64_t bad = 0;       ///< of those polled: with errors (record_bad_mask)
+  std::uint64_t polled = 0;              ///< taken from the queue
+  std::uint64_t accepted = 0;            ///< matched a filter; polled − accepted were filtered
+  std::uint64_t bad = 0;                 ///< of those polled: with errors (record_bad_mask)
+  std::uint64_t stamped = 0;             ///< of those polled: with a stamp of the card's own
+  std::uint64_t impossible_stamps = 0;   ///< the card's, and not of the time of the frame they came with: not used
+  std::uint64_t longest_wait_ticks = 0;  ///< FrameClock::longest_wait_ticks()
 };
 
 struct ReceiveLoopOptions {
   std::uint32_t snaplen = 262144;  ///< frames are cut to so many bytes as they are copied
   std::uint64_t link_bits_per_second = 0;
+  ixgbe::Clock* card_clock = nullptr;  ///< runs, and times are its; null: they are the host's
   PollMode poll = PollMode::adaptive;
   ixgbe::RxInterrupts* interrupts = nullptr;  ///< of the queue; null: there are none
   bool one_of_several = false;                ///< keeps quiet_until_ns(), which costs a look at the clock for each poll
@@ -48,8 +57,9 @@ class ReceiveLoop {
         producer_(producer),
         snaplen_(options.snaplen),
         one_of_several_(options.one_of_several),
+        card_clock_(options.card_clock),
         wait_(options.poll, options.interrupts, queue.index()),
-        clock_(options.link_bits_per_second) {}
+        clock_(options.card_clock, options.link_bits_per_second, queue.descriptors()) {}
 
   /// Receives until finish(), and then until the queue is empty; closes the ring.
   void run() noexcept;
@@ -72,7 +82,9 @@ class ReceiveLoop {
  private:
   void handle(std::span<const Frame> frames) noexcept;
   void keep_time() noexcept;
-  void append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set, std::uint16_t flags) noexcept;
+  void append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set, std::uint16_t flags,
+              const CardStamp* stamp) noexcept;
+  void take_stamps(std::span<const Frame> frames, std::uint64_t poll_ns) noexcept;
   void count_bad(std::size_t frames) noexcept;
   std::uint16_t errors_of(std::size_t i) const noexcept;
   bool report_losses(std::uint64_t timestamp_ns) noexcept;
@@ -84,8 +96,11 @@ class ReceiveLoop {
   RingProducer& producer_;
   std::uint32_t snaplen_;
   bool one_of_several_;
+  ixgbe::Clock* card_clock_;
   QueueWait wait_;
   FrameClock clock_;
+  std::array<CardStamp, batch_size> stamps_;  ///< of the batch: the first stamp_count_
+  std::size_t stamp_count_ = 0;
   std::uint64_t losses_reported_ = 0;
   std::uint64_t left_out_ = 0;  // accepted, but there was no room and the session's reader had given up
 
@@ -93,6 +108,8 @@ class ReceiveLoop {
   alignas(64) std::atomic<std::uint64_t> polled_ = 0;
   std::atomic<std::uint64_t> accepted_ = 0;
   std::atomic<std::uint64_t> bad_ = 0;
+  std::atomic<std::uint64_t> stamped_ = 0;
+  std::atomic<std::uint64_t> impossible_stamps_ = 0;
   std::atomic<std::uint64_t> quiet_until_ns_ = 0;
 
   // Written by others, seldom; read by run() once a batch.

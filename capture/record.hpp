@@ -6,10 +6,13 @@
 ///          +--------+-----------------+-------------+-------+-------+---------------+---------------------------+
 ///          | length | captured_length | wire_length | queue | flags | timestamp_ns  | match_set / lost_frames   |
 ///          +--------+-----------------+-------------+-------+-------+---------------+---------------------------+
-///       32 | captured_length bytes of the frame, then zero to fifteen bytes that mean nothing ...               |
+///       32 | captured_length bytes of the frame, then bytes that mean nothing ...  [ card's stamp, 8 bytes ]    |
 ///          +----------------------------------------------------------------------------------------------------+
 ///
 /// Numbers are in the machine's byte order. Every record starts at a multiple of 16, and so does every frame.
+///
+/// The card's stamp, nanoseconds like timestamp_ns, ends the record if it has the flag `record_has_stamp`: the card has
+/// stamped this very frame, and the two are the same unless order did not allow it (frame_clock.hpp).
 ///
 /// A *loss record* has the flag `record_is_loss` and no frame. It says that `lost_frames` frames of that queue
 /// are missing, for want of room anywhere between the wire and the ring, and that this was noticed here. An ordinary
@@ -17,6 +20,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <optional>
 
 namespace ixcap::capture {
 
@@ -33,6 +38,9 @@ struct Record {
   };
 
   bool is_loss() const noexcept;
+
+  /// The card's own stamp, if it has made one of this frame.
+  std::optional<std::uint64_t> card_stamp_ns() const noexcept;
 
   /// The frame's captured_length bytes, destination address first.
   const std::uint8_t* data() const noexcept { return reinterpret_cast<const std::uint8_t*>(this + 1); }
@@ -55,11 +63,14 @@ inline constexpr std::uint16_t record_is_loss = 1u << 0;
 /// that its mask lets through. Such records are made by the reader; none is in the ring.
 inline constexpr std::uint16_t record_lost_here = 1u << 3;
 
+/// Bit 4: the record ends with the card's stamp of the frame.
+inline constexpr std::uint16_t record_has_stamp = 1u << 4;
+
 /// Bits 1-2: what timestamp_ns was read from.
 inline constexpr std::uint16_t record_time_mask = 3u << 1;
 inline constexpr std::uint16_t record_time_software = 0u << 1;   ///< the host's clock when the frame was polled
 inline constexpr std::uint16_t record_time_nic_clock = 1u << 1;  ///< TSC at poll, converted to the card's clock
-inline constexpr std::uint16_t record_time_hardware = 2u << 1;   ///< the card stamped this very frame
+inline constexpr std::uint16_t record_time_hardware = 2u << 1;   ///< it is the card's stamp of this very frame
 
 /// Bits 8-12: the MAC found the frame bad. Such frames are captured on request only.
 inline constexpr std::uint16_t record_bad_mask = 31u << 8;
@@ -71,6 +82,15 @@ inline constexpr std::uint16_t record_too_short = 1u << 12;
 
 inline bool Record::is_loss() const noexcept {
   return (flags & record_is_loss) != 0;
+}
+
+inline std::optional<std::uint64_t> Record::card_stamp_ns() const noexcept {
+  constexpr std::size_t stamp_bytes = sizeof(std::uint64_t);
+  // A reader knows that the frame lies within the record, but flags may be anything.
+  if ((flags & record_has_stamp) == 0 || length - captured_length < sizeof(Record) + stamp_bytes) return std::nullopt;
+  std::uint64_t stamp_ns = 0;
+  std::memcpy(&stamp_ns, reinterpret_cast<const std::uint8_t*>(this) + length - stamp_bytes, stamp_bytes);
+  return stamp_ns;
 }
 
 inline constexpr std::size_t record_alignment = 16;

@@ -238,6 +238,22 @@ RingProducer::RingProducer(RingMemory& memory) noexcept
       size_bytes_(memory.size_bytes()),
       longest_record_(memory.header().longest_record) {}
 
+bool RingProducer::append_stamped(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set,
+                                  std::uint16_t queue, std::uint16_t flags, std::uint64_t card_stamp_ns) noexcept {
+  constexpr std::uint32_t stamp_bytes = sizeof card_stamp_ns;
+  Record* record = reserve(frame.captured_length + stamp_bytes);
+  if (record == nullptr) return false;
+  record->captured_length = frame.captured_length;
+  record->wire_length = frame.wire_length;
+  record->queue = queue;
+  record->flags = flags | record_has_stamp;
+  record->timestamp_ns = timestamp_ns;
+  record->match_set = match_set;
+  std::memcpy(record->data(), frame.data, frame.captured_length);
+  std::memcpy(reinterpret_cast<std::uint8_t*>(record) + record->length - stamp_bytes, &card_stamp_ns, stamp_bytes);
+  return true;
+}
+
 bool RingProducer::append_loss(std::uint64_t lost_frames, std::uint64_t timestamp_ns, std::uint16_t queue) noexcept {
   Record* record = reserve(0);
   if (record == nullptr) return false;

@@ -281,6 +281,10 @@ class RingProducer {
     return true;
   }
 
+  /// The same with the card's own stamp of the frame behind it.
+  bool append_stamped(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set, std::uint16_t queue,
+                      std::uint16_t flags, std::uint64_t card_stamp_ns) noexcept;
+
   /// Reserves a loss record. False: there was no room, and nothing happened.
   bool append_loss(std::uint64_t lost_frames, std::uint64_t timestamp_ns, std::uint16_t queue) noexcept;
 

@@ -44,6 +44,7 @@ Session::Session(SessionOptions options)
       near_card_(std::in_place, cpus_),
       port_(interface_.device(), port_options(options_, interface_.device())),
       link_(port_.wait_for_link(options_.link_patience)),
+      clock_(interface_.device(), options_.time_stamps),
       channels_(make_channels()),
       reader_(sources()) {
   near_card_.reset();
@@ -67,6 +68,7 @@ std::vector<std::unique_ptr<Session::Channel>> Session::make_channels() {
   const std::size_t ring_bytes = queues == 1 ? options_.ring_bytes : std::max(share, RingMemory::smallest_size_bytes);
   const ReceiveLoopOptions of_loops{.snaplen = options_.snaplen,
                                     .link_bits_per_second = link_.bits_per_second,
+                                    .card_clock = clock_.card(),
                                     .poll = options_.poll,
                                     .interrupts = port_.interrupts(),
                                     .one_of_several = queues > 1};
@@ -101,6 +103,7 @@ Session::~Session() {
 
 void Session::start() {
   const std::scoped_lock lock(mutex_);
+  clock_.sample();  // the first was taken when the session was made
   port_.enable_queues();
   for (std::size_t i = 0; i < channels_.size(); ++i) {
     receive_threads_.emplace_back([this, i] {
@@ -164,6 +167,7 @@ void Session::control(const std::stop_token& stop) {
 }
 
 void Session::update_statistics() {
+  clock_.sample();
   port_.statistics().update();
   const ixgbe::Statistics& card = port_.statistics().total();
   for (std::size_t i = 0; i < channels_.size(); ++i) {
@@ -192,21 +196,22 @@ SessionStatistics Session::statistics() const {
     statistics.received.polled += counts.polled;
     statistics.received.accepted += counts.accepted;
     statistics.received.bad += counts.bad;
+    statistics.received.stamped += counts.stamped;
+    statistics.received.impossible_stamps += counts.impossible_stamps;
+    statistics.received.longest_wait_ticks =
+        std::max(statistics.received.longest_wait_ticks, counts.longest_wait_ticks);
     statistics.malformed += port_.queue(i).malformed();
   }
   statistics.delivered = reader_.delivered();
+  statistics.time_stamps = clock_.statistics(statistics.received);
   return statistics;
 }
 
 DropLedger Session::ledger() const {
-  const auto [card, received, queue, malformed, delivered] = statistics();
+  const auto [card, received, queue, malformed, delivered, time_stamps] = statistics();
   const auto minus = [](std::uint64_t whole, std::uint64_t part) { return whole > part ? whole - part : 0; };
   DropLedger ledger;
   ledger.on_wire = card.total_packets;
-  // Bad frames that came all the same were not rejected.
-  ledger.rejected_by_mac = minus(card.crc_errors + card.illegal_symbols + card.error_bytes + card.length_errors +
-                                     card.undersize + card.fragments + card.oversize + card.jabber,
-                                 received.bad);
   ledger.not_admitted = minus(card.unfiltered_packets, card.good_packets);
   if (hardware_filter_) {  // no other filter is on that would not admit them
     ledger.filtered_by_card = *ledger.not_admitted + card.queue[hardware_filter_->drop_queue()].no_descriptor;
@@ -222,6 +227,13 @@ DropLedger Session::ledger() const {
   ledger.delivered = delivered;
   ledger.left_unread = minus(received.accepted, delivered);
   ledger.in_descriptors = minus(card.all_queues().packets, received.polled + malformed);
+  // Bad frames that came all the same were not rejected. Of those that were lost later the card does not tell that they
+  // were bad, so where bad frames are captured no more can have been rejected than the other entries leave.
+  const std::uint64_t bad = card.crc_errors + card.illegal_symbols + card.error_bytes + card.length_errors +
+                            card.undersize + card.fragments + card.oversize + card.jabber;
+  const std::uint64_t not_received = minus(bad, received.bad);
+  const std::uint64_t unaccounted = minus(card.total_packets, ledger.accounted_for());
+  ledger.rejected_by_mac = options_.bad_frames ? std::min(not_received, unaccounted) : not_received;
   return ledger;
 }
 

@@ -17,6 +17,8 @@
 /// Each queue has a receive loop and a ring to itself, so that they share nothing; the reader gets the frames of all
 /// queues in the order of their times (merged_rings.hpp).
 ///
+/// Times are the card's clock, set to UTC when the session is made, or the host's (time_stamps.hpp).
+///
 /// filters() changes what is captured while the session runs; no frame is lost by that.
 ///
 /// Ownership: the Session owns device, driver, ring and threads; records belong to the ring until release().
@@ -41,6 +43,8 @@
 #include <ixcap/capture/placement.hpp>
 #include <ixcap/capture/receive_loop.hpp>
 #include <ixcap/capture/ring.hpp>
+#include <ixcap/capture/session_clock.hpp>
+#include <ixcap/capture/time_stamps.hpp>
 #include <ixcap/driver/ixgbe/hardware_filter.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/filter/live_set.hpp>
@@ -59,6 +63,7 @@ struct SessionOptions {
   bool keep_fcs = false;         ///< frames end with their FCS, and it counts in their lengths
   bool bad_frames = false;       ///< frames with errors are captured, too: record_bad_mask
   bool hardware_filter = false;  ///< the card throws away what no filter can match: hardware_rules.hpp
+  TimeStampType time_stamps = TimeStampType::adapter_unsynced;  ///< whose clock: time_stamps.hpp
   std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two; shared out evenly between several queues
   std::chrono::milliseconds link_patience{10'000};
 };
@@ -95,6 +100,7 @@ struct SessionStatistics {
   std::vector<ReceiveCounts> queue = {};  ///< on each
   std::uint64_t malformed = 0;
   std::uint64_t delivered = 0;
+  TimeStampStatistics time_stamps = {};
 };
 
 class Session {
@@ -142,6 +148,8 @@ class Session {
   Interface& interface() noexcept { return interface_; }
   const ixgbe::MacAddress& mac_address() const noexcept { return port_.mac_address(); }
   ixgbe::Link link() const noexcept { return link_; }
+  /// The card's clock; nullptr where times are the host's. Of it any thread may call what any thread may.
+  const ixgbe::Clock* card_clock() noexcept { return clock_.card(); }
 
  private:
   /// A queue's way from the card to the reader.
@@ -172,7 +180,8 @@ class Session {
   ixgbe::Port port_;
   ixgbe::Link link_;
   std::optional<ixgbe::HardwareFilter> hardware_filter_;
-  ixgbe::HardwareRules hardware_rules_;             ///< under mutex_
+  ixgbe::HardwareRules hardware_rules_;  ///< under mutex_
+  SessionClock clock_;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< by queue
   SessionReader reader_;
 

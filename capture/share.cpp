@@ -31,6 +31,7 @@ ShareAnswer describe(const pcapng::InterfaceDescription& description, std::size_
   answer.speed_bits_per_second = description.speed_bits_per_second.value_or(0);
   answer.rings = static_cast<std::uint32_t>(rings);
   answer.snaplen = description.snaplen;
+  answer.fcs_bytes = description.fcs_bytes;
   if (description.mac) std::copy(description.mac->begin(), description.mac->end(), answer.mac);
   put_text(answer.interface, description.name);
   put_text(answer.description, description.description);

@@ -47,7 +47,8 @@ struct ShareAnswer {
   std::uint32_t rings;
   std::uint32_t snaplen;
   std::uint8_t mac[6];
-  std::uint8_t reserved[26];
+  std::uint8_t fcs_bytes;
+  std::uint8_t reserved[25];
   char interface[256];
   char description[256];
   char hardware[256];

@@ -18,6 +18,7 @@
 #include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/session.hpp>
 #include <ixcap/capture/share.hpp>
+#include <ixcap/capture/time_stamps.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/idle.hpp>
@@ -45,6 +46,8 @@ struct CaptureOptions {
   std::uint32_t queues = 1;
   capture::PollMode poll = capture::PollMode::adaptive;
   std::string cpus;
+  std::string time_stamps = std::string(capture::time_stamp_types.front().name);
+  bool list_time_stamps = false;
   bool keep_fcs = false;
   bool bad_frames = false;
   bool hardware_filter = false;
@@ -88,6 +91,7 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
           .keep_fcs = options.keep_fcs,
           .bad_frames = options.bad_frames,
           .hardware_filter = options.hardware_filter,
+          .time_stamps = capture::time_stamp_type(options.time_stamps),
           .ring_bytes = std::bit_ceil(std::size_t{options.ring_kib} * 1024)};
 }
 
@@ -95,13 +99,27 @@ capture::pcapng::InterfaceDescription describe(capture::Session& session) {
   const pci::Identity& device = session.interface().device().identity();
   const bool vlan_aware = session.options().vlan_aware && !session.options().expression.empty();
   return {.name = session.interface().name(),
-          .description = device.description + "; time stamps: host clock when polled, spread by wire time" +
+          .description = device.description + "; " + capture::describe(session.options().time_stamps) +
                          (vlan_aware ? "; the filter looks behind VLAN tags" : ""),
           .mac = session.mac_address(),
           .speed_bits_per_second = session.link().bits_per_second,
           .filter = session.options().expression,
           .hardware = device.description,
-          .snaplen = session.options().snaplen};
+          .snaplen = session.options().snaplen,
+          .fcs_bytes = session.options().keep_fcs ? std::uint8_t{fcs_bytes} : std::uint8_t{0}};
+}
+
+/// As tcpdump prints it.
+void list_time_stamp_types(const CaptureOptions& options) {
+  if (options.interface.empty()) {
+    throw Error("cannot list time stamp types", "", "no interface was given",
+                "add -i INTERFACE, for instance -i emulator:mix");
+  }
+  capture::Interface::check(options.interface);
+  fmt::print("Time stamp types for {} (use option -j to set):\n", options.interface);
+  for (const capture::TimeStampTypeName& type : capture::time_stamp_types) {
+    fmt::print("  {} ({})\n", type.name, type.description);
+  }
 }
 
 /// One run of `ixcap capture`, on the main thread: it is the ring's reader and writes the file.
@@ -252,7 +270,8 @@ void Capture::write_statistics() {
                             .dropped_by_interface = ledger.missed.value_or(0) + ledger.no_descriptor_total(),
                             .accepted_by_filter = statistics.received.accepted,
                             .dropped_by_system = ledger.lost_by_reader,
-                            .delivered = ledger.delivered});
+                            .delivered = ledger.delivered},
+                           {capture::to_string(statistics.time_stamps)});
 }
 
 /// The session's ledger, in which what was read but could not be written is lost, not delivered.
@@ -303,6 +322,9 @@ void add_receive_options(CLI::App& command, CaptureOptions& options) {
                   "until the card's interrupt) or interrupt (sleep); adaptive unless given")
       ->transform(CLI::CheckedTransformer(modes));
   command.add_option("--cpus", options.cpus, "CPUs for the receive threads, as 0-3,8; else those near the card");
+  command.add_option("-j,--time-stamp-type", options.time_stamps, "Whose clock packets are stamped by; -J lists them")
+      ->capture_default_str();
+  command.add_flag("-J,--list-time-stamp-types", options.list_time_stamps, "List the time stamp types, and exit");
   command.add_flag("--keep-fcs", options.keep_fcs, "Frames end with their frame check sequence");
   command.add_flag("--bad-frames", options.bad_frames, "Capture frames with errors, too");
   command.add_flag("--hardware-filter", options.hardware_filter,
@@ -338,6 +360,7 @@ void add_capture_command(CLI::App& application, int& status) {
   command->add_flag("-n,-p,-e", options->accepted, "Accepted as tcpdump does; without effect on a file");
   command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none captures every packet");
   command->callback([options, &status] {
+    if (options->list_time_stamps) return list_time_stamp_types(*options);
     watch_signals();
     if (options->bind) session_options(*options);  // what is wrong with the words shows before a card changes hands
     const auto loan = options->bind ? std::make_unique<CardLoan>(options->interface, options->quiet) : nullptr;

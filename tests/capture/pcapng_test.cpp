@@ -57,11 +57,12 @@ TEST(Pcapng, EncodesTheInterfaceDescription) {
                                      .filter = "udp",
                                      .operating_system = "Linux",
                                      .hardware = "82599",
-                                     .snaplen = 96});
+                                     .snaplen = 96,
+                                     .fcs_bytes = 4});
   EXPECT_EQ(out, bytes("01000000 7c000000 0100 0000 60000000"
                        "0200 0c00 '0000:03:00.0'  0300 0600 'port 1' 0000  0600 0600 020000000001 0000"
                        "0800 0800 00e40b5402000000  0900 0100 09 000000  0b00 0400 00 'udp'"
-                       "0c00 0500 'Linux' 000000  0d00 0100 00 000000  0f00 0500 '82599' 000000"
+                       "0c00 0500 'Linux' 000000  0d00 0100 04 000000  0f00 0500 '82599' 000000"
                        "0000 0000 7c000000"));
 }
 
@@ -82,6 +83,19 @@ TEST(Pcapng, EncodesAnEnhancedPacket) {
                      .queue = 3}),
             bytes("06000000 3c000000 00000000 44332211 88776655 07000000 dc050000 ffffffffffff0100"
                   "0200 0400 0d000000  0600 0400 03000000  0000 0000 3c000000"));
+}
+
+TEST(Pcapng, EncodesErrorsOfTheLinkLayer) {
+  const Bytes frame = bytes("01020304");
+  EXPECT_EQ(encoded({.timestamp_ns = 1,
+                     .data = frame.data(),
+                     .captured_length = 4,
+                     .wire_length = 4,
+                     .reception = Reception::promiscuous,
+                     .queue = 0,
+                     .errors = 0x81000000}),
+            bytes("06000000 38000000 00000000 00000000 01000000 04000000 04000000 01020304"
+                  "0200 0400 11000081  0600 0400 00000000  0000 0000 38000000"));
 }
 
 TEST(Pcapng, EncodesDropcountAndComment) {

@@ -300,6 +300,54 @@ TEST(Session, KeepsTheFcsWhereItIsAskedFor) {
   EXPECT_EQ(read.frames, 100u);
 }
 
+/// The flags of a bad frame, as the file has them.
+std::uint16_t errors_of(const Record& record) {
+  return record.flags & record_bad_mask;
+}
+
+// On request nothing is rejected: what was wrong with a frame is in its record.
+TEST(Session, DeliversBadFramesAndSubtractsThemFromWhatTheMacRejects) {
+  for (const std::string faults : {"crc-errors=0.05", "bad-frames=0.3"}) {
+    for (const std::uint32_t queues : {1u, 4u}) {
+      SCOPED_TRACE(faults + " on " + std::to_string(queues));
+      Session session({.interface = "emulator:mix?count=20000&seed=8&fault=" + faults,
+                       .queues = queues,
+                       .keep_fcs = queues == 1,
+                       .bad_frames = true});
+      session.start();
+      std::uint64_t bad = 0;
+      std::uint64_t bad_fcs = 0;
+      const Read read = read_all(session, [&](const Record& record) {
+        bad += errors_of(record) != 0 ? 1 : 0;
+        bad_fcs += (record.flags & record_bad_fcs) != 0 ? 1 : 0;
+      });
+      const emulator::WireCounts wire = *session.interface().wire_counts();
+      EXPECT_EQ(read.frames, 20'000u);
+      EXPECT_GT(bad, 0u);
+      EXPECT_EQ(bad, wire.bad_kept);
+      EXPECT_EQ(bad_fcs, wire.crc_errors + wire.fragments + wire.jabber);
+      EXPECT_EQ(session.statistics().received.bad, bad);
+      EXPECT_EQ(session.ledger().rejected_by_mac, 0u);
+      EXPECT_EQ(session.ledger().delivered, 20'000u);
+      expect_ledger_tells_the_truth(session);
+    }
+  }
+}
+
+TEST(Session, DoesNotCountABadFrameTwiceThatWasLost) {
+  Session session({.interface = "emulator:mix?count=30000&rate=10G&size=1518&fault=crc-errors=0.2",
+                   .descriptors = ixgbe::fewest_descriptors,
+                   .bad_frames = true,
+                   .ring_bytes = RingMemory::smallest_size_bytes});
+  session.start();
+  while (session.interface().wire_counts()->frames < 10'000) std::this_thread::yield();
+  const Read read = read_all(session);
+  EXPECT_GT(session.ledger().no_descriptor_total(), 0u);
+  EXPECT_EQ(read.frames + session.ledger().no_descriptor_total(), 30'000u);
+  EXPECT_EQ(session.ledger().rejected_by_mac, 0u);
+  expect_ledger_tells_the_truth(session);
+}
+
 TEST(Session, RunsItsReceiveThreadsOnTheCpusNamed) {
   EXPECT_THROW(Session({.interface = "emulator:mix", .cpus = "no list"}), Error);
   Session session({.interface = "emulator:mix?count=1000", .queues = 2, .cpus = "0"});

@@ -169,6 +169,36 @@ TEST_F(CaptureManners, HelpIsEverywhere) {
   }
 }
 
+TEST_F(CaptureManners, ListsTheTimeStampTypesAsTcpdumpDoes) {
+  for (const char* flag : {"-J", "--list-time-stamp-types"}) {
+    const Result result = capture({"-i", "emulator:mix", flag});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.out,
+              "Time stamp types for emulator:mix (use option -j to set):\n"
+              "  adapter_unsynced (Adapter, not synced with system time)\n"
+              "  host (Host)\n");
+    EXPECT_THAT(result.err, IsEmpty());
+  }
+  expect_refusal(capture({"-J"}), "no interface was given");
+  expect_refusal(capture({"-J", "-i", "eth7"}), "there is no such interface");
+  expect_refusal(capture({"-J", "-i", "emulator:/no/such/file"}), "/no/such/file");
+}
+
+TEST_F(CaptureManners, SaysInTheFileWhoseTimeItIs) {
+  const auto contents = [this] {
+    std::ifstream file(out, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  EXPECT_EQ(capture({"-i", "emulator:mix?count=100", "-w", out}).status, 0);
+  EXPECT_THAT(contents(), HasSubstr("time stamps: the card's clock, set to UTC at the start"));
+  EXPECT_THAT(contents(), HasSubstr("; the card's clock is known to "));
+  EXPECT_EQ(capture({"-i", "emulator:mix?count=100", "-j", "host", "-w", out}).status, 0);
+  EXPECT_THAT(contents(), HasSubstr("time stamps: the system's clock when a frame was polled"));
+  EXPECT_THAT(contents(), HasSubstr("time stamps: frames came at most "));
+  EXPECT_THAT(contents(), Not(HasSubstr("card's clock")));
+  expect_refusal(capture({"-i", "emulator:mix", "-j", "adapter", "-w", out}), "give adapter_unsynced or host with -j");
+}
+
 TEST_F(CaptureManners, MistypedWordsAreRefused) {
   expect_refusal(capture({"-i", "emulator:mix", "--frobnicate"}), "--frobnicate");
   expect_refusal(capture({"-w", out}), "no interface was given");
