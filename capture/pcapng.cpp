@@ -121,6 +121,7 @@ void append_interface_statistics(std::vector<std::uint8_t>& out, const Interface
   append_u32(out, 0);  // interface
   append_time(out, statistics.timestamp_ns);
   for (const std::string& comment : comments) append_text(out, comment_option, comment);
+  append_text(out, comment_option, statistics.comment);
   append_time_option(out, 2, statistics.start_ns);
   append_time_option(out, 3, statistics.end_ns);
   append_count(out, 4, statistics.received);
@@ -131,7 +132,7 @@ void append_interface_statistics(std::vector<std::uint8_t>& out, const Interface
   end_block(out, start);
 }
 
-WholeBlocks count_whole_blocks(const std::uint8_t* blocks, std::size_t count) noexcept {
+WholeBlocks count_whole_blocks(const std::uint8_t* blocks, std::size_t count, bool /*at_start*/) noexcept {
   WholeBlocks whole;
   while (count - whole.bytes >= 8) {
     std::uint32_t type = 0;

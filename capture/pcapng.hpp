@@ -20,6 +20,8 @@
 #include <string_view>
 #include <vector>
 
+#include <ixcap/capture/file_sink.hpp>
+
 namespace ixcap::capture::pcapng {
 
 static_assert(std::endian::native == std::endian::little,
@@ -63,6 +65,7 @@ struct InterfaceStatistics {
   std::optional<std::uint64_t> accepted_by_filter = {};    ///< filteraccept: frames that passed the filter
   std::optional<std::uint64_t> dropped_by_system = {};     ///< osdrop: frames lost between filter and file
   std::optional<std::uint64_t> delivered = {};             ///< usrdeliv: frames handed to the file or another reader
+  std::string comment = {};                                ///< on how the counts and times came about
 };
 
 /// The reception type of an enhanced packet block's flags.
@@ -93,13 +96,9 @@ void append_interface_statistics(std::vector<std::uint8_t>& out, const Interface
 Reception reception_of(const std::uint8_t* data, std::uint32_t captured_length,
                        const std::optional<MacAddress>& own) noexcept;
 
-/// What a run of whole blocks and perhaps a part of another holds.
-struct WholeBlocks {
-  std::size_t bytes = 0;     ///< up to the end of the last whole block
-  std::uint64_t frames = 0;  ///< enhanced packet blocks among them
-};
+using capture::WholeBlocks;
 /// Counts the whole blocks in the first `count` bytes at `blocks`, which were encoded here.
-WholeBlocks count_whole_blocks(const std::uint8_t* blocks, std::size_t count) noexcept;
+WholeBlocks count_whole_blocks(const std::uint8_t* blocks, std::size_t count, bool at_start = false) noexcept;
 
 // The enhanced packet block, inline because it is paid for 15 million times a second.
 

@@ -29,8 +29,14 @@ std::string processor() {
 
 }  // namespace
 
-PcapngWriter::PcapngWriter(std::string path, pcapng::InterfaceDescription description, std::string comment)
-    : file_(std::move(path)), mac_(description.mac) {
+PcapngWriter::PcapngWriter(const std::string& path, pcapng::InterfaceDescription description, std::string comment)
+    : PcapngWriter(open_output(path), {}, std::move(description), std::move(comment)) {}
+
+PcapngWriter::PcapngWriter(OutputFile file, FileWriterOptions options, pcapng::InterfaceDescription description,
+                           std::string comment)
+    : file_(std::move(file), options, &pcapng::count_whole_blocks),
+      mac_(description.mac),
+      snaplen_(description.snaplen == 0 ? UINT32_MAX : description.snaplen) {
   if (description.operating_system.empty()) description.operating_system = operating_system();
   std::vector<std::uint8_t> block;
   pcapng::append_section_header(block, {.hardware = processor(),
@@ -57,7 +63,7 @@ void PcapngWriter::write(const Record& record, std::string_view comment) {
   write(pcapng::EnhancedPacket{
       .timestamp_ns = record.timestamp_ns,
       .data = record.data(),
-      .captured_length = record.captured_length,
+      .captured_length = std::min(record.captured_length, snaplen_),
       .wire_length = record.wire_length,
       .reception = pcapng::reception_of(record.data(), record.captured_length, mac_),
       .queue = record.queue,

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include <ixcap/capture/capture_files.hpp>
 #include <ixcap/capture/hardware_rules.hpp>
-#include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/session.hpp>
 #include <ixcap/capture/share.hpp>
 #include <ixcap/capture/time_stamps.hpp>
@@ -23,8 +23,11 @@
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/idle.hpp>
 
+#include "tools/attempts.hpp"
 #include "tools/card.hpp"
 #include "tools/command.hpp"
+#include "tools/file_options.hpp"
+#include "tools/privileges.hpp"
 #include "tools/progress.hpp"
 #include "tools/signals.hpp"
 
@@ -37,7 +40,8 @@ using capture::RingState;
 
 struct CaptureOptions {
   std::string interface;
-  std::string output;
+  FileOptions files;
+  std::string user;  // to become
   std::string share;
   std::uint64_t count = 0;  // 0: no limit
   std::uint32_t snaplen = 262144;
@@ -53,7 +57,6 @@ struct CaptureOptions {
   bool hardware_filter = false;
   bool quiet = false;
   bool verbose = false;
-  bool unbuffered = false;
   bool vlan_aware = false;
   bool bind = false;
   bool accepted = false;  // flags that mean nothing to a file
@@ -67,8 +70,8 @@ void refuse_to_overwrite_source(const CaptureOptions& options) {
   const emulator::TrafficSpec traffic = emulator::parse_traffic(options.interface.substr(prefix.size()));
   if (traffic.is_mix()) return;
   std::error_code not_both_there;
-  if (std::filesystem::equivalent(traffic.source, options.output, not_both_there)) {
-    throw Error("cannot write", options.output, "it is the file that is read", "give another name with -w");
+  if (std::filesystem::equivalent(traffic.source, options.files.output, not_both_there)) {
+    throw Error("cannot write", options.files.output, "it is the file that is read", "give another name with -w");
   }
 }
 
@@ -76,7 +79,7 @@ capture::SessionOptions session_options(const CaptureOptions& options) {
   if (options.interface.empty()) {
     throw Error("cannot capture", "", "no interface was given", "add -i INTERFACE, for instance -i emulator:mix");
   }
-  if (options.output.empty() && options.share.empty()) {
+  if (options.files.output.empty() && options.share.empty()) {
     throw Error("cannot capture", "", "no output file was given", "add -w FILE, or -w - | tcpdump -nr -");
   }
   refuse_to_overwrite_source(options);
@@ -122,15 +125,32 @@ void list_time_stamp_types(const CaptureOptions& options) {
   }
 }
 
-/// One run of `ixcap capture`, on the main thread: it is the ring's reader and writes the file.
+/// Who only shares keeps nothing, but is a reader like any other, whose count and ledger are worth having.
+capture::CaptureFilesOptions output_of(const CaptureOptions& options) {
+  capture::CaptureFilesOptions files = files_options(options.files);
+  if (files.path.empty()) files.path = "/dev/null";
+  return files;
+}
+
+/// The session, which has everything that takes privileges; from then on they are gone.
+class PrivilegedSession : public capture::Session {
+ public:
+  explicit PrivilegedSession(const CaptureOptions& options) : Session(session_options(options)) {
+    if (!options.user.empty()) become(options.user);
+  }
+};
+
+/// One run of `ixcap capture`, on the main thread: it is the ring's reader and writes the files.
 class Capture {
  public:
   explicit Capture(const CaptureOptions& options)
       : options_(options),
-        session_(session_options(options)),
-        // Who only shares keeps nothing, but is a reader like any other, whose count and ledger are worth having.
-        writer_(options.output.empty() ? "/dev/null" : options.output, describe(session_)),
-        progress_(!options.quiet) {
+        session_(options),
+        progress_(!options.quiet),
+        files_(
+            output_of(options), describe(session_), [this] { return statistics(); },
+            files_events(options.verbose, [this] { progress_.clear(); })) {
+    if (!capture::is_stream(output_of(options).path)) let_hangup_rotate();
     if (!options.share.empty()) share_.emplace(options.share, describe(session_), session_.rings(), log());
   }
 
@@ -143,23 +163,24 @@ class Capture {
 
   void read_until_end();
   unsigned write_records();
-  bool enough() const noexcept { return options_.count != 0 && written_ >= options_.count; }
+  bool enough() const noexcept { return (options_.count != 0 && written_ >= options_.count) || files_.is_over(); }
   void look_around();
-  void write_statistics();
+  capture::pcapng::InterfaceStatistics statistics() const;
   void release_stalled_readers();
   capture::Share::Log log() const;
   DropLedger final_ledger() const;
   void summarize();
 
   const CaptureOptions& options_;
-  capture::Session session_;
-  capture::PcapngWriter writer_;
-  std::optional<capture::Share> share_;
+  PrivilegedSession session_;
   Progress progress_;
-  std::uint64_t written_ = 0;
+  std::uint64_t start_ns_ = 0;
+  std::uint64_t written_ = 0;  // frames given to files_
+  bool stopped_ = false;
+  capture::CaptureFiles files_;
+  std::optional<capture::Share> share_;
   bool finishing_ = false;
   std::chrono::steady_clock::time_point finish_due_ = {};  // of other readers, once finishing
-  std::uint64_t start_ns_ = 0;
 };
 
 int Capture::run() {
@@ -171,25 +192,18 @@ int Capture::run() {
   }
   start_ns_ = capture::FrameClock::now_ns();
   session_.start();
-  std::optional<Error> failure;
-  const auto attempt = [&failure](const auto& step) {
-    try {
-      step();
-    } catch (const Error& error) {
-      if (!failure.has_value()) failure = error;
-    }
-  };
-  attempt([this] { read_until_end(); });
+  Attempts attempts;
+  attempts.take([this] { read_until_end(); });
   session_.reader().release();  // also what was read in a turn that failed
   session_.abandon();
-  attempt([this] { session_.stop(); });
-  attempt([this] { write_statistics(); });
-  attempt([this] { writer_.close(); });
+  attempts.take([this] { session_.stop(); });
+  stopped_ = true;
+  attempts.take([this] { files_.close(); });
   progress_.clear();
-  if (!failure.has_value()) failure = session_.failure();
-  if (failure.has_value()) fmt::print(stderr, "ixcap: {}\n", failure->what());
+  attempts.note(session_.failure());
+  attempts.report();
   summarize();
-  return failure.has_value() ? 1 : 0;
+  return attempts.failed() || files_.failure() ? 1 : 0;
 }
 
 void Capture::read_until_end() {
@@ -199,11 +213,11 @@ void Capture::read_until_end() {
     if (records == 0) {
       if (session_.reader().state() != RingState::open) break;
       // Nothing has come for a while: what is here may be looked at.
-      if (idle.sleeping()) writer_.flush();
+      if (idle.sleeping()) files_.flush();
       release_stalled_readers();
       idle.wait();
     } else {
-      if (options_.unbuffered) writer_.flush();
+      if (options_.files.unbuffered) files_.flush();
       idle.reset();
     }
     look_around();
@@ -220,7 +234,7 @@ unsigned Capture::write_records() {
   while (records < records_a_turn && !enough()) {
     const Record* record = session_.reader().next();
     if (record == nullptr) break;
-    writer_.write(*record);
+    files_.write(*record);
     if (!record->is_loss()) ++written_;
     ++records;
   }
@@ -228,8 +242,10 @@ unsigned Capture::write_records() {
   return records;
 }
 
-/// What is not packets: signals and the progress line.
+/// What is not packets: signals, the files' own affairs, and the progress line.
 void Capture::look_around() {
+  if (take_rotation_request()) files_.rotate();
+  files_.look_after();
   if (finish_requested() && !finishing_) {
     finishing_ = true;
     finish_due_ = std::chrono::steady_clock::now() + readers_patience;
@@ -259,25 +275,25 @@ capture::Share::Log Capture::log() const {
   return [](const std::string& sentence) { std::fputs(fmt::format("ixcap: {}\n", sentence).c_str(), stderr); };
 }
 
-void Capture::write_statistics() {
+capture::pcapng::InterfaceStatistics Capture::statistics() const {
   const DropLedger ledger = session_.ledger();
   const capture::SessionStatistics statistics = session_.statistics();
   const std::uint64_t now_ns = capture::FrameClock::now_ns();
-  writer_.write_statistics({.timestamp_ns = now_ns,
-                            .start_ns = start_ns_,
-                            .end_ns = now_ns,
-                            .received = ledger.on_wire,
-                            .dropped_by_interface = ledger.missed.value_or(0) + ledger.no_descriptor_total(),
-                            .accepted_by_filter = statistics.received.accepted,
-                            .dropped_by_system = ledger.lost_by_reader,
-                            .delivered = ledger.delivered},
-                           {capture::to_string(statistics.time_stamps)});
+  return {.timestamp_ns = now_ns,
+          .start_ns = start_ns_,
+          .end_ns = stopped_ ? std::optional(now_ns) : std::nullopt,
+          .received = ledger.on_wire,
+          .dropped_by_interface = ledger.missed.value_or(0) + ledger.no_descriptor_total(),
+          .accepted_by_filter = statistics.received.accepted,
+          .dropped_by_system = ledger.lost_by_reader + (written_ - files_.frames_accepted()),
+          .delivered = files_.frames_accepted(),
+          .comment = capture::to_string(statistics.time_stamps)};
 }
 
 /// The session's ledger, in which what was read but could not be written is lost, not delivered.
 DropLedger Capture::final_ledger() const {
   DropLedger ledger = session_.ledger();
-  const std::uint64_t in_file = writer_.file().frames_written();
+  const std::uint64_t in_file = files_.frames_written();
   ledger.lost_by_reader += ledger.delivered - in_file;
   ledger.delivered = in_file;
   return ledger;
@@ -338,7 +354,9 @@ void add_capture_command(CLI::App& application, int& status) {
   auto options = std::make_shared<CaptureOptions>();
   command->add_option("-i,--interface", options->interface,
                       "emulator[:TRAFFIC] or vfio-user:SOCKET; 'ixcap devices' lists what there is");
-  command->add_option("-w", options->output, "File to write, - for standard output");
+  add_file_options(*command, options->files);
+  command->add_option("-Z", options->user, "Become this user before anything is received or written")
+      ->option_text("USER");
   command->add_option("--share", options->share, "Let other processes read along: ixcap read NAME")
       ->option_text("NAME");
   command->add_option("-c", options->count, "Stop after this many packets")->check(CLI::PositiveNumber);
@@ -353,8 +371,6 @@ void add_capture_command(CLI::App& application, int& status) {
   add_receive_options(*command, *options);
   command->add_flag("-q", options->quiet, "No progress line, and no word about the interface");
   command->add_flag("-v", options->verbose, "Print the drop ledger even when nothing was lost");
-  command->add_flag("-U,--packet-buffered", options->unbuffered,
-                    "Write packets out as they come, not when a buffer is full");
   command->add_flag("--vlan-aware", options->vlan_aware, "The expression looks behind VLAN tags, at most two");
   command->add_flag("--bind", options->bind, "Take the card from the kernel for this run, and give it back at its end");
   command->add_flag("-n,-p,-e", options->accepted, "Accepted as tcpdump does; without effect on a file");

@@ -3,8 +3,8 @@
 
 # netbase: the names of ports and protocols, for filter expressions.
 build_packages=(g++ cmake ninja-build pkg-config libpcap-dev libfmt-dev libcli11-dev libxbyak-dev libzydis-dev
-  libkmod-dev netbase)
-test_packages=(git libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev clang-format tcpdump tshark
+  libkmod-dev liburing-dev libzstd-dev netbase)
+test_packages=(git libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev clang-format tcpdump tshark zstd
   relacy-dev libreaderwriterqueue-dev libboost-dev)
 
 # missing_packages PACKAGE...: those of them that are not installed, one a line.

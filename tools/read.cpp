@@ -12,11 +12,13 @@
 #include <vector>
 
 #include <ixcap/capture/attach.hpp>
+#include <ixcap/capture/capture_files.hpp>
 #include <ixcap/capture/frame_clock.hpp>
-#include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/driver/error.hpp>
 
+#include "tools/attempts.hpp"
 #include "tools/command.hpp"
+#include "tools/file_options.hpp"
 #include "tools/progress.hpp"
 #include "tools/signals.hpp"
 
@@ -28,12 +30,13 @@ using capture::RingState;
 
 struct ReadOptions {
   std::string name;
-  std::string output;
+  FileOptions files;
   std::string part = "0/1";
-  std::uint64_t count = 0;  // 0: no limit
+  std::uint64_t count = 0;    // 0: no limit
+  std::uint32_t snaplen = 0;  // 0: the capture's
   bool lossy = false;
   bool quiet = false;
-  bool unbuffered = false;
+  bool verbose = false;
   bool vlan_aware = false;
   bool accepted = false;  // flags that mean nothing to a file
   std::vector<std::string> words;
@@ -51,7 +54,7 @@ void set_part(const std::string& text, capture::AttachOptions& options) {
 }
 
 capture::AttachOptions attach_options(const ReadOptions& options) {
-  if (options.output.empty())
+  if (options.files.output.empty())
     throw Error("cannot read", "", "no output file was given", "add -w FILE, or -w - | tcpdump -nr -");
   capture::AttachOptions attach = {.name = options.name,
                                    .expression = fmt::format("{}", fmt::join(options.words, " ")),
@@ -61,9 +64,12 @@ capture::AttachOptions attach_options(const ReadOptions& options) {
   return attach;
 }
 
-/// What the file says: the capture's own description, and this reader's expression beside its filter.
+/// What the file says: the capture's own description, this reader's expression beside its filter, and the shorter of
+/// the snapshot lengths.
 capture::pcapng::InterfaceDescription describe(const capture::Attachment& attachment, const ReadOptions& options) {
   capture::pcapng::InterfaceDescription description = attachment.description();
+  if (options.snaplen != 0 && (description.snaplen == 0 || options.snaplen < description.snaplen))
+    description.snaplen = options.snaplen;
   if (!options.words.empty()) {
     const std::string own = fmt::format("{}", fmt::join(options.words, " "));
     description.filter = description.filter.empty() ? own : fmt::format("({}) and ({})", description.filter, own);
@@ -77,8 +83,12 @@ class Read {
   explicit Read(const ReadOptions& options)
       : options_(options),
         attachment_(attach_options(options)),
-        writer_(options.output, describe(attachment_, options)),
-        progress_(!options.quiet) {}
+        progress_(!options.quiet),
+        files_(
+            files_options(options.files), describe(attachment_, options), [this] { return statistics(); },
+            files_events(options.verbose, [this] { progress_.clear(); })) {
+    if (!capture::is_stream(options.files.output)) let_hangup_rotate();
+  }
 
   /// Reads until the capture ends, the count is reached or a signal comes. Answers the exit status.
   int run();
@@ -89,18 +99,21 @@ class Read {
 
   void read_until_end();
   unsigned write_records();
-  bool enough() const noexcept { return finish_requested() || (options_.count != 0 && written_ >= options_.count); }
+  bool enough() const noexcept {
+    return finish_requested() || (options_.count != 0 && written_ >= options_.count) || files_.is_over();
+  }
   void look_around();
-  void write_statistics();
+  capture::pcapng::InterfaceStatistics statistics() const;
   void print_counts(const char* separator, const char* end) const;
 
   const ReadOptions& options_;
   capture::Attachment attachment_;
-  capture::PcapngWriter writer_;
   Progress progress_;
-  std::uint64_t written_ = 0;
+  std::uint64_t written_ = 0;    // frames given to files_
   std::uint64_t told_lost_ = 0;  // in loss records of the capture
   std::uint64_t start_ns_ = capture::FrameClock::now_ns();
+  bool stopped_ = false;
+  capture::CaptureFiles files_;
 };
 
 int Read::run() {
@@ -108,32 +121,25 @@ int Read::run() {
     fmt::print(stderr, "ixcap: reading {}, link-type EN10MB (Ethernet), snapshot length {} bytes\n",
                attachment_.description().name, attachment_.description().snaplen);
   }
-  std::optional<Error> failure;
-  const auto attempt = [&failure](const auto& step) {
-    try {
-      step();
-    } catch (const Error& error) {
-      if (!failure.has_value()) failure = error;
-    }
-  };
-  attempt([this] { read_until_end(); });
+  Attempts attempts;
+  attempts.take([this] { read_until_end(); });
   attachment_.release();
-  attempt([this] { write_statistics(); });
-  attempt([this] { writer_.close(); });
+  stopped_ = true;
+  attempts.take([this] { files_.close(); });
   progress_.clear();
-  if (failure.has_value()) fmt::print(stderr, "ixcap: {}\n", failure->what());
+  attempts.report();
   print_counts("\n", "\n");
-  return failure.has_value() ? 1 : 0;
+  return attempts.failed() || files_.failure() ? 1 : 0;
 }
 
 void Read::read_until_end() {
   while (!enough()) {
     if (write_records() == 0) {
       if (attachment_.state() != RingState::open) break;
-      writer_.flush();  // nothing more has come: what is here may be looked at
+      files_.flush();  // nothing more has come: what is here may be looked at
       attachment_.wait(look_around_interval);
-    } else if (options_.unbuffered) {
-      writer_.flush();
+    } else if (options_.files.unbuffered) {
+      files_.flush();
     }
     look_around();
   }
@@ -151,7 +157,7 @@ unsigned Read::write_records() {
   while (records < records_a_turn && !enough()) {
     const Record* record = attachment_.next();
     if (record == nullptr) break;
-    writer_.write(*record);
+    files_.write(*record);
     if (!record->is_loss())
       ++written_;
     else if ((record->flags & capture::record_lost_here) == 0)
@@ -162,8 +168,10 @@ unsigned Read::write_records() {
   return records;
 }
 
-/// What is not packets: signals and the progress line.
+/// What is not packets: signals, the files' own affairs, and the progress line.
 void Read::look_around() {
+  if (take_rotation_request()) files_.rotate();
+  files_.look_after();
   if (progress_.due()) progress_.show(written_, attachment_.lost() + told_lost_);
   if (take_statistics_request()) {
     progress_.clear();
@@ -172,15 +180,15 @@ void Read::look_around() {
   }
 }
 
-void Read::write_statistics() {
+capture::pcapng::InterfaceStatistics Read::statistics() const {
   const std::uint64_t now_ns = capture::FrameClock::now_ns();
-  writer_.write_statistics({.timestamp_ns = now_ns,
-                            .start_ns = start_ns_,
-                            .end_ns = now_ns,
-                            .dropped_by_interface = told_lost_,
-                            .accepted_by_filter = attachment_.received() + attachment_.lost(),
-                            .dropped_by_system = attachment_.lost(),
-                            .delivered = written_});
+  return {.timestamp_ns = now_ns,
+          .start_ns = start_ns_,
+          .end_ns = stopped_ ? std::optional(now_ns) : std::nullopt,
+          .dropped_by_interface = told_lost_,
+          .accepted_by_filter = attachment_.received() + attachment_.lost(),
+          .dropped_by_system = attachment_.lost() + (written_ - files_.frames_accepted()),
+          .delivered = files_.frames_accepted()};
 }
 
 /// tcpdump's lines. "By filter" is the capture's: what came to this reader, or would have.
@@ -188,9 +196,10 @@ void Read::print_counts(const char* separator, const char* end) const {
   const auto packets = [](std::uint64_t count, const char* what) {
     return fmt::format("{} packet{} {}", count, count == 1 ? "" : "s", what);
   };
-  std::string text = packets(written_, "captured") + separator +
+  const std::uint64_t captured = stopped_ ? files_.frames_written() : written_;
+  std::string text = packets(captured, "captured") + separator +
                      packets(attachment_.received() + attachment_.lost(), "received by filter") + separator +
-                     packets(attachment_.lost(), "dropped by kernel");
+                     packets(attachment_.lost() + (written_ - captured), "dropped by kernel");
   if (told_lost_ != 0) text += separator + packets(told_lost_, "dropped by interface");
   fmt::print(stderr, "{}{}", text, end);
 }
@@ -201,14 +210,15 @@ void add_read_command(CLI::App& application, int& status) {
   CLI::App* command = application.add_subcommand("read", "Read along with a capture that was started with --share");
   auto options = std::make_shared<ReadOptions>();
   command->add_option("NAME", options->name, "What ixcap capture --share was given")->required();
-  command->add_option("-w", options->output, "File to write, - for standard output");
+  add_file_options(*command, options->files);
   command->add_option("-c", options->count, "Stop after this many packets")->check(CLI::PositiveNumber);
   command->add_flag("--lossy", options->lossy, "Never hold the capture up; lose packets, and count them, instead");
   command->add_option("--part", options->part, "Only one part of the flows, as in 0/2; other readers take the others")
       ->option_text("PART/PARTS");
+  command->add_option("-s,--snapshot-length", options->snaplen, "Bytes kept of a packet, if the capture keeps more")
+      ->take_last();
   command->add_flag("-q", options->quiet, "No progress line, and no word about the capture");
-  command->add_flag("-U,--packet-buffered", options->unbuffered,
-                    "Write packets out as they come, not when a buffer is full");
+  command->add_flag("-v", options->verbose, "Say how files are written");
   command->add_flag("--vlan-aware", options->vlan_aware, "The expression looks behind VLAN tags, at most two");
   command->add_flag("-n,-p,-e", options->accepted, "Accepted as tcpdump does; without effect on a file");
   command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none reads every packet");

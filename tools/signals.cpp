@@ -8,6 +8,7 @@ namespace {
 
 volatile sig_atomic_t finish_flag = 0;
 volatile sig_atomic_t statistics_flag = 0;
+volatile sig_atomic_t rotation_flag = 0;
 
 time_t first_request_s = 0;
 
@@ -28,6 +29,9 @@ void on_finish(int signal_number) {
 }
 void on_statistics(int) {
   statistics_flag = 1;
+}
+void on_hangup(int) {
+  rotation_flag = 1;
 }
 
 void install(int signal_number, void (*handler)(int)) noexcept {
@@ -59,6 +63,16 @@ bool finish_requested() noexcept {
 bool take_statistics_request() noexcept {
   const bool requested = statistics_flag != 0;
   statistics_flag = 0;
+  return requested;
+}
+
+void let_hangup_rotate() noexcept {
+  if (!is_ignored(SIGHUP)) install(SIGHUP, on_hangup);
+}
+
+bool take_rotation_request() noexcept {
+  const bool requested = rotation_flag != 0;
+  rotation_flag = 0;
   return requested;
 }
 

@@ -97,7 +97,7 @@ class FileSizeLimit {
 
 TEST(FileWriter, WritesWholeBlocksAndCountsThem) {
   const test::TemporaryFolder folder;
-  FileWriter writer(folder.file("x.pcapng"), 5000);
+  FileWriter writer(folder.file("x.pcapng"), {.buffer_bytes = 5000});
   for (std::uint64_t i = 0; i < 3000; ++i) write_frame(writer, i);
   EXPECT_LT(writer.frames_written(), 3000u);
   writer.flush();
@@ -111,7 +111,7 @@ TEST(FileWriter, WritesWholeBlocksAndCountsThem) {
 
 TEST(FileWriter, TakesABlockThatIsLongerThanItsBuffer) {
   const test::TemporaryFolder folder;
-  FileWriter writer(folder.file("x.pcapng"), 100);
+  FileWriter writer(folder.file("x.pcapng"), {.buffer_bytes = 100});
   for (std::uint64_t i = 0; i < 2000; ++i) write_frame(writer, i);
   writer.close();
   expect_whole(folder.file("x.pcapng"), 2000, writer.bytes_written());
@@ -147,7 +147,7 @@ TEST(FileWriter, LeavesAReadableFileWhenThereIsNoRoomForMore) {
   constexpr rlim_t limit = 1'000'003;  // within a block, and within a buffer
   const test::TemporaryFolder folder;
   const FileSizeLimit full(limit);
-  FileWriter writer(folder.file("x.pcapng"), 30'000);
+  FileWriter writer(folder.file("x.pcapng"), {.buffer_bytes = 30'000});
   const Error error = write_until_error(writer);
   EXPECT_GT(writer.bytes_written(), limit - 1200);  // everything up to the last block that fits
   EXPECT_LT(writer.frames_written(), writer.frames_accepted());
@@ -170,14 +170,14 @@ TEST(FileWriter, CutsAFileThatStandardOutputAppendsTo) {
   std::ofstream(path) << std::string(12'345, 'x');
   const FileSizeLimit full(100'003);
   const StandardOutput redirected(::open(path.c_str(), O_WRONLY | O_APPEND));
-  FileWriter writer("-", 30'000);
+  FileWriter writer("-", {.buffer_bytes = 30'000});
   write_until_error(writer);
   EXPECT_EQ(std::filesystem::file_size(path), 12'345 + writer.bytes_written());
   EXPECT_GT(writer.frames_written(), 0u);
 }
 
 TEST(FileWriter, SaysThatTheDeviceIsFull) {
-  FileWriter writer("/dev/full", 5000);
+  FileWriter writer("/dev/full", {.buffer_bytes = 5000});
   const Error error = write_until_error(writer);
   EXPECT_THAT(error.reason(), HasSubstr("No space left on device; 0 frames (0 bytes)"));
   EXPECT_THAT(error.mend(), HasSubstr("free space"));
@@ -196,7 +196,7 @@ TEST(FileWriter, TurnsAClosedPipeIntoAnErrorAndNoSignal) {
   ASSERT_EQ(::pipe(pipe), 0);
   ::close(pipe[0]);
   const StandardOutput redirected(pipe[1]);
-  FileWriter writer("-", 5000);
+  FileWriter writer("-", {.buffer_bytes = 5000});
   const Error error = write_until_error(writer);  // SIGPIPE has its default action: it would end this test
   EXPECT_THAT(std::string(error.what()), HasSubstr("cannot write capture file 'standard output': Broken pipe"));
   sigset_t pending;
