@@ -43,7 +43,8 @@ CaptureFiles::CaptureFiles(CaptureFilesOptions options, pcapng::InterfaceDescrip
       events_(std::move(events)),
       stream_(is_stream(options_.path)),
       names_(options_.path, options_.rotation, options_.writer.zstd && !stream_ ? ".zst" : ""),
-      command_(options_.command) {
+      command_(options_.command),
+      folder_(options_.folder) {
   const FileTimes now = options_.clock();
   rotation_due_ = options_.rotation.interval.count() == 0 ? Time::max() : now.steady + options_.rotation.interval;
   statistics_due_ = now.steady + statistics_interval;

@@ -61,6 +61,7 @@ struct CaptureFilesOptions {
   FreePolicy free_policy = FreePolicy::stop;
   std::string command = {};  ///< run on each finished file: file_command.hpp
   std::function<FileTimes()> clock = file_times_now;
+  std::shared_ptr<OutputFolder> folder = {};  ///< that of `path`, for one that can no longer be reached by its path
 };
 
 /// What is told, on the thread that calls. Each may be empty.

@@ -125,10 +125,16 @@ void list_time_stamp_types(const CaptureOptions& options) {
   }
 }
 
-/// Who only shares keeps nothing, but is a reader like any other, whose count and ledger are worth having.
+/// Who only shares keeps nothing, but is a reader like any other, whose count and ledger are worth having. The folder
+/// is opened while that is surely possible.
 capture::CaptureFilesOptions output_of(const CaptureOptions& options) {
   capture::CaptureFilesOptions files = files_options(options.files);
   if (files.path.empty()) files.path = "/dev/null";
+  if (!options.user.empty() && !capture::is_stream(files.path)) {
+    const std::string folder = capture::folder_of(files.path);
+    if (files.rotation.interval.count() == 0 || folder.find('%') == std::string::npos)
+      files.folder = std::make_shared<capture::OutputFolder>(folder);
+  }
   return files;
 }
 
@@ -145,12 +151,13 @@ class Capture {
  public:
   explicit Capture(const CaptureOptions& options)
       : options_(options),
+        output_(output_of(options)),
         session_(options),
         progress_(!options.quiet),
         files_(
-            output_of(options), describe(session_), [this] { return statistics(); },
+            output_, describe(session_), [this] { return statistics(); },
             files_events(options.verbose, [this] { progress_.clear(); })) {
-    if (!capture::is_stream(output_of(options).path)) let_hangup_rotate();
+    if (!capture::is_stream(output_.path)) let_hangup_rotate();
     if (!options.share.empty()) share_.emplace(options.share, describe(session_), session_.rings(), log());
   }
 
@@ -172,6 +179,7 @@ class Capture {
   void summarize();
 
   const CaptureOptions& options_;
+  const capture::CaptureFilesOptions output_;
   PrivilegedSession session_;
   Progress progress_;
   std::uint64_t start_ns_ = 0;

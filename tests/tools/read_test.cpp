@@ -51,7 +51,9 @@ TEST_F(ReadAlong, EndsWithTheCapture) {
   wait_until(capture, [&] { return std::filesystem::exists(socket); });
   const std::string along = folder.file("along.pcapng");
   Process read({IXCAP_COMMAND, "read", socket, "--lossy", "-U", "-w", along});
-  wait_until(read, [&] { return std::filesystem::exists(along) && std::filesystem::file_size(along) > 10'000; });
+  wait_until(read, [&] {
+    return std::filesystem::exists(along + ".part") && std::filesystem::file_size(along + ".part") > 10'000;
+  });
   capture.send(SIGINT);
   EXPECT_EQ(capture.wait().status, 0);
   const Result result = read.wait();
@@ -68,12 +70,27 @@ TEST_F(ReadAlong, ACaptureThatIsKilledIsTold) {
   Process capture({IXCAP_COMMAND, "capture", "-i", "emulator:mix?rate=100kpps", "--share", socket});
   wait_until(capture, [&] { return std::filesystem::exists(socket); });
   Process read({IXCAP_COMMAND, "read", socket, "-U", "-w", out});
-  wait_until(read, [&] { return std::filesystem::exists(out) && std::filesystem::file_size(out) > 10'000; });
+  wait_until(read, [&] {
+    return std::filesystem::exists(out + ".part") && std::filesystem::file_size(out + ".part") > 10'000;
+  });
   capture.send(SIGKILL);
   const Result result = read.wait();
   EXPECT_EQ(result.status, 1);
   EXPECT_THAT(result.err, HasSubstr("the capture was killed"));
   EXPECT_GT(read_capture(out).frames.size(), 0u);
+}
+
+TEST_F(ReadAlong, KeepsLessOfAPacketThanTheCapture) {
+  Process capture({IXCAP_COMMAND, "capture", "-i", "emulator:mix?rate=100kpps&size=512", "--share", socket});
+  wait_until(capture, [&] { return std::filesystem::exists(socket); });
+  const Result read = run({IXCAP_COMMAND, "read", socket, "-s", "60", "--pcap", "-c", "20", "-w", out});
+  EXPECT_EQ(read.status, 0) << read.err;
+  const auto frames = read_capture(out).frames;
+  EXPECT_EQ(frames.size(), 20u);
+  for (const CapturedFrame& frame : frames) {
+    EXPECT_EQ(frame.bytes.size(), 60u);
+    EXPECT_GT(frame.wire_length, 500u);
+  }
 }
 
 TEST_F(ReadAlong, RefusesWithOneLine) {
