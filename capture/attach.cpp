@@ -180,6 +180,7 @@ Attachment::Attachment(const AttachOptions& options)
     rings_.push_back(
         std::make_unique<Ring>(answer.files[ring].number(), pages_[ring], options.reader, socket_.number()));
     readers_.push_back(&rings_.back()->reader);
+    merge_.add(*readers_.back(), rings_.back()->mapping.header());
   }
 }
 
@@ -202,30 +203,21 @@ void Attachment::release() noexcept {
 }
 
 void Attachment::give_back() noexcept {
-  for (RingReader* reader : readers_) reader->release();
+  merge_.release();
   release_due_ = false;
 }
 
-/// Reads ahead, from the ring whose turn it is. False: there is nothing now.
+/// Reads ahead. False: there is nothing now.
 bool Attachment::refill() noexcept {
   if (release_due_) give_back();
   batch_next_ = batch_end_ = 0;
-  for (std::size_t tried = 0; tried < readers_.size() && batch_end_ == 0; ++tried) {
-    RingReader& reader = *readers_[turn_];
-    turn_ = (turn_ + 1) % readers_.size();
-    while (batch_end_ < batch_size && (batch_[batch_end_] = reader.next()) != nullptr) ++batch_end_;
-  }
+  while (batch_end_ < batch_size && (batch_[batch_end_] = merge_.next()) != nullptr) ++batch_end_;
   if (batch_end_ != 0) {
     judge();
     return true;
   }
-  const auto is = [](RingState state) {
-    return [state](const RingReader* reader) { return reader->state() == state; };
-  };
-  if (std::ranges::any_of(readers_, is(RingState::broken)))
-    state_ = RingState::broken;
-  else if (std::ranges::all_of(readers_, is(RingState::ended)))
-    state_ = RingState::ended;
+  // Rings whose producer is gone stay open for ever; that it is the end has been said by wait() then.
+  if (const RingState state = merge_.state(); state != RingState::open) state_ = state;
   return false;
 }
 
@@ -253,9 +245,10 @@ std::uint64_t Attachment::lost() const noexcept {
 
 bool Attachment::wait(std::chrono::milliseconds longest) noexcept {
   if (state_ != RingState::open) return true;
-  const RingWake wake = wait_for_records(readers_, socket_.number(), interrupt_.number(), longest);
+  const RingWake wake = wait_for_merge(merge_, readers_, socket_.number(), interrupt_.number(), longest);
   if (wake != RingWake::hung_up) return wake == RingWake::ready;
   // Its last records are there: only when all of them have been read is it the end.
+  merge_.settle();
   if (batch_next_ == batch_end_ && !refill() && state_ == RingState::open) {
     hung_up_ = true;
     state_ = RingState::ended;

@@ -3,14 +3,18 @@
 /// Reads a capture that another process shares (capture/share.hpp).
 ///
 ///     capture::Attachment capture({.name = "dns", .expression = "udp port 53"});
+///     for (const capture::Record& packet : capture.packets()) { ... }
+///
+/// or, one by one,
+///
 ///     while (capture.state() == capture::RingState::open) {
 ///       while (const capture::Record* record = capture.next()) { ... }
 ///       capture.release();
 ///       capture.wait(std::chrono::seconds(1));
 ///     }
 ///
-/// The expression is this reader's own and runs here, over the frames that the capture let through. Records of one
-/// queue come in order; several queues take turns.
+/// The expression is this reader's own and runs here, over the frames that the capture let through. Records of several
+/// queues come in the order of their times (merged_rings.hpp).
 ///
 /// Readers of one capture can share the work: with `part` 1 of 3, this one gets the flows of one third, both directions
 /// of each. A flow is two addresses, and two ports and a protocol where the frame has them; of a fragmented packet only
@@ -28,6 +32,7 @@
 #include <string>
 #include <vector>
 
+#include <ixcap/capture/merged_rings.hpp>
 #include <ixcap/capture/pcapng.hpp>
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/driver/pci/file_descriptor.hpp>
@@ -56,6 +61,9 @@ class Attachment {
 
   /// What is captured, as the capturing process tells it.
   const pcapng::InterfaceDescription& description() const noexcept { return description_; }
+
+  /// A range over the packets, to the capture's end: packets.hpp.
+  Packets<Attachment> packets() noexcept { return Packets<Attachment>(*this); }
 
   /// The next record for this reader, or nullptr when there is none now. Valid until release(). Loss records come to
   /// every reader, whatever its expression and part.
@@ -94,7 +102,7 @@ class Attachment {
   ReaderPages pages_;
   std::vector<std::unique_ptr<Ring>> rings_;
   std::vector<RingReader*> readers_;  ///< of rings_
-  std::size_t turn_ = 0;
+  RecordMerge merge_;
 
   std::array<const Record*, batch_size> batch_{};
   std::array<std::uint64_t, batch_size> wanted_{};  ///< of the batch: 0, this reader does not want it

@@ -30,7 +30,7 @@ std::uint64_t DropLedger::lost() const noexcept {
 
 std::uint64_t DropLedger::accounted_for() const noexcept {
   return rejected_by_mac.value_or(0) + not_admitted.value_or(0) + missed.value_or(0) + no_descriptor_total() +
-         malformed + filtered_by_card + filtered + lost_by_reader + delivered + left_unread +
+         malformed + filtered_by_card + filtered + lost_by_reader + delivered + counted + left_unread +
          in_descriptors.value_or(0);
 }
 
@@ -52,7 +52,8 @@ std::string DropLedger::to_string() const {
   add_line(text, filtered_by_card, "rejected by the filter, in the card", "");
   add_line(text, filtered, "rejected by the filter", "");
   add_line(text, lost_by_reader, "lost by the reader", "read, but writing failed: see the error");
-  text += fmt::format("{:>14}  delivered\n", delivered);
+  if (counted == 0 || delivered != 0) text += fmt::format("{:>14}  delivered\n", delivered);
+  add_line(text, counted, "counted, and delivered to nobody", "");
   add_line(text, left_unread, "left unread", "accepted, but the capture stopped before them");
   add_line(text, in_descriptors, "left in descriptors", "received, but the capture stopped before them");
   if (received.size() > 1) {

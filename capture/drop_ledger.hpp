@@ -3,8 +3,8 @@
 /// The drop ledger: where every frame of a capture went, and what to do about those that got lost.
 ///
 ///     on the wire = rejected by the MAC + not admitted + missed + no descriptor + malformed
-///                   + filtered by the card + filtered + lost by the reader + delivered + left unread
-///                   + left in descriptors
+///                   + filtered by the card + filtered + lost by the reader + delivered + counted
+///                   + left unread + left in descriptors
 ///
 /// Each entry is counted on its own, by the card, the driver, the filter or the ring, so that the equation can fail and
 /// balanced() means something. While traffic flows the counters are read one after another and the equation is off by
@@ -32,6 +32,7 @@ struct DropLedger {
   std::uint64_t filtered = 0;           ///< matched no filter
   std::uint64_t lost_by_reader = 0;     ///< read, but the reader could not use them
   std::uint64_t delivered = 0;          ///< given to the reader
+  std::uint64_t counted = 0;            ///< matched where nothing is delivered: SessionOptions::count_only
   std::uint64_t left_unread = 0;        ///< accepted and not read yet, or not read when the reader stopped
   Count in_descriptors;                 ///< in memory and not polled yet, or left when the capture stopped
 

@@ -34,16 +34,16 @@ void ReceiveLoop::run() noexcept {
       if (wait_.wait()) clock_.woke(ixgbe::read_tsc());
     }
   }
-  until_room([this] { return report_losses(clock_.time_of_poll_ns()); });
+  if (counters_ == nullptr) until_room([this] { return report_losses(clock_.time_of_poll_ns()); });
   producer_.close();
 }
 
-/// What is polled from now on gets later times than this; the card may have stamped it somewhat before the poll.
-/// Release order: the records before it have been published.
+/// What is polled from now on gets later times than this, and the records before it have been published; the card may
+/// have stamped it somewhat before the poll.
 void ReceiveLoop::keep_time() noexcept {
   const std::uint64_t quiet_until_ns = clock_.time_of_poll_ns() - FrameClock::on_the_way_ns;
   clock_.set_earliest(quiet_until_ns);
-  quiet_until_ns_.store(quiet_until_ns, std::memory_order_release);
+  producer_.set_quiet_until_ns(quiet_until_ns);
 }
 
 void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
@@ -61,6 +61,10 @@ void ReceiveLoop::handle(std::span<const Frame> frames) noexcept {
   const bool any = std::any_of(match_sets.begin(), match_sets.begin() + static_cast<std::ptrdiff_t>(frames.size()),
                                [](std::uint64_t match_set) { return match_set != 0; });
   if (!any) return;  // nothing to stamp, copy or publish
+  if (counters_ != nullptr) {
+    add(accepted_, counters_->add(frames, match_sets));
+    return;
+  }
 
   if (poll_ns == 0) [[likely]]
     poll_ns = clock_.time_of_poll_ns();

@@ -7,6 +7,8 @@
 /// The filters may change between two batches. A frame that no filter wants is never copied. When the ring has no room
 /// the loop waits for its reader; frames are then dropped, and counted, by the card.
 ///
+/// With counters it copies nothing at all: frames are counted by filter where they lie.
+///
 /// Frames that the card has stamped carry its stamp; frame_clock.hpp tells the times of all others. What a stamp
 /// belongs to is asked of the card, five registers for each: PTP messages, of which the card stamps one at a time.
 ///
@@ -19,6 +21,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <ixcap/capture/filter_counters.hpp>
 #include <ixcap/capture/frame_clock.hpp>
 #include <ixcap/capture/queue_wait.hpp>
 #include <ixcap/capture/ring.hpp>
@@ -44,18 +47,20 @@ struct ReceiveLoopOptions {
   ixgbe::Clock* card_clock = nullptr;  ///< runs, and times are its; null: they are the host's
   PollMode poll = PollMode::adaptive;
   ixgbe::RxInterrupts* interrupts = nullptr;  ///< of the queue; null: there are none
-  bool one_of_several = false;                ///< keeps quiet_until_ns(), which costs a look at the clock for each poll
+  bool one_of_several = false;                ///< tells the ring's quiet_until_ns: a look at the clock for each poll
 };
 
 class ReceiveLoop {
  public:
-  /// Queue, producer and interrupts, and the set that `filters` reads, are used until run() returns.
+  /// Queue, producer and interrupts, and the set that `filters` reads, are used until run() returns. `counters`, if
+  /// there are any, get what matches, and the ring gets nothing.
   ReceiveLoop(ixgbe::RxQueue& queue, filter::LiveSet::Reader filters, RingProducer& producer,
-              const ReceiveLoopOptions& options) noexcept
+              const ReceiveLoopOptions& options, FilterCounters* counters = nullptr) noexcept
       : queue_(queue),
         filters_(std::move(filters)),
         producer_(producer),
         snaplen_(options.snaplen),
+        counters_(counters),
         one_of_several_(options.one_of_several),
         card_clock_(options.card_clock),
         wait_(options.poll, options.interrupts, queue.index()),
@@ -72,10 +77,6 @@ class ReceiveLoop {
 
   /// Frames that the card has dropped so far. Growth is put into the ring as a loss record before the next frame.
   void set_dropped_by_card(std::uint64_t total) noexcept { dropped_by_card_.store(total, std::memory_order_relaxed); }
-
-  /// The ring gets no more frames with a time up to this one: what a reader of several rings orders them by. Loaded
-  /// with acquire order, it makes sure that every frame up to that time is seen in the ring.
-  const std::atomic<std::uint64_t>& quiet_until_ns() const noexcept { return quiet_until_ns_; }
 
   ReceiveCounts counts() const noexcept;
 
@@ -95,6 +96,7 @@ class ReceiveLoop {
   filter::LiveSet::Reader filters_;
   RingProducer& producer_;
   std::uint32_t snaplen_;
+  FilterCounters* counters_;
   bool one_of_several_;
   ixgbe::Clock* card_clock_;
   QueueWait wait_;
@@ -110,7 +112,6 @@ class ReceiveLoop {
   std::atomic<std::uint64_t> bad_ = 0;
   std::atomic<std::uint64_t> stamped_ = 0;
   std::atomic<std::uint64_t> impossible_stamps_ = 0;
-  std::atomic<std::uint64_t> quiet_until_ns_ = 0;
 
   // Written by others, seldom; read by run() once a batch.
   alignas(64) std::atomic<bool> finishing_ = false;

@@ -390,8 +390,12 @@ void RingReader::breakloop() noexcept {
 
 RingWake wait_for_records(std::span<RingReader* const> readers, int wake, int interrupt,
                           std::chrono::milliseconds longest) noexcept {
+  // Of several rings, one that has ended has nothing more to tell until all have.
+  const auto open = [](const RingReader* reader) { return reader->state() == RingState::open; };
+  const bool any_open = std::ranges::any_of(readers, open);
   std::size_t armed = 0;
-  while (armed < readers.size() && readers[armed]->arm()) ++armed;
+  while (armed < readers.size() && ((any_open && readers[armed]->state() == RingState::ended) || readers[armed]->arm()))
+    ++armed;
   const bool ready = armed < readers.size();
   std::array<pollfd, 2> files{{{wake, POLLIN, 0}, {interrupt, POLLIN, 0}}};
   const int timeout = ready ? 0 : static_cast<int>(std::clamp<long long>(longest.count(), -1, INT32_MAX));

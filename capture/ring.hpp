@@ -45,6 +45,7 @@
 ///
 /// capture/ring_sync.hpp has the memory orders, capture/share.hpp brings a ring to other processes.
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -77,7 +78,11 @@ struct RingHeader {
   std::uint64_t records_start;   ///< file offset of the records
   std::uint64_t batch_limit;     ///< the producer never writes further than this many bytes past `published`
   std::uint64_t longest_record;  ///< in bytes; no record is longer
-  std::uint64_t reserved[2];
+
+  /// The ring gets no more frames with a time up to this one: what a reader of several rings orders them by
+  /// (merged_rings.hpp). 0: nobody tells.
+  std::atomic<std::uint64_t> quiet_until_ns;
+  std::uint64_t reserved;
 
   /// What changes, on a cache line of its own: the one line that every reader polls.
   alignas(64) RingPositions<StdAtomics> positions;
@@ -89,6 +94,7 @@ static_assert(offsetof(RingHeader, size_bytes) == 16);
 static_assert(offsetof(RingHeader, records_start) == 24);
 static_assert(offsetof(RingHeader, batch_limit) == 32);
 static_assert(offsetof(RingHeader, longest_record) == 40);
+static_assert(offsetof(RingHeader, quiet_until_ns) == 48);
 static_assert(offsetof(RingHeader, positions) == 64);
 static_assert(offsetof(RingPositions<StdAtomics>, published) == 0);
 static_assert(offsetof(RingPositions<StdAtomics>, oldest) == 8);
@@ -294,6 +300,12 @@ class RingProducer {
   /// Publishes what is left and tells the readers that nothing follows. No reserve() after it.
   void close() noexcept { sync_.close(*this); }
 
+  /// What is published from now on has later times than this. Loaded with acquire order it makes sure that what was
+  /// published before is seen in the ring.
+  void set_quiet_until_ns(std::uint64_t time_ns) noexcept {
+    memory_.header().quiet_until_ns.store(time_ns, std::memory_order_release);
+  }
+
   std::uint32_t longest_captured_length() const noexcept {
     return static_cast<std::uint32_t>(longest_record_ - sizeof(Record));
   }
@@ -352,6 +364,9 @@ class RingReader {
   /// Frames lost because this reader was overrun: those that its mask lets through. The sum of the loss records with
   /// record_lost_here so far; 0 for a lossless reader.
   std::uint64_t lost() const noexcept { return lost_; }
+
+  /// Whether it is lossy: its batches end where its buffer does.
+  bool copies() const noexcept { return buffer_ != nullptr; }
 
   /// Sleeps until there may be something to read, breakloop(), or the time is over, which it answers with false. After
   /// release(), so that nothing is held up meanwhile. A negative time has no end.

@@ -4,8 +4,6 @@
 
 #include <ixcap/capture/hardware_rules.hpp>
 #include <ixcap/capture/session.hpp>
-#include <ixcap/filter/expression.hpp>
-#include <ixcap/filter/vlan_aware.hpp>
 
 namespace ixcap::capture {
 namespace {
@@ -14,13 +12,9 @@ constexpr std::chrono::milliseconds control_interval{20};
 constexpr std::uint32_t longest_snaplen = 262144;  // tcpdump's default, and what its -s 0 means
 
 SessionOptions completed(SessionOptions options) {
+  if (options.count_only) options.ring_bytes = RingMemory::smallest_size_bytes;  // for its end alone
   if (options.snaplen == 0) options.snaplen = longest_snaplen;
   return options;
-}
-
-filter::Program compiled(const SessionOptions& options) {
-  if (options.expression.empty()) return filter::Program::returning(1);
-  return options.vlan_aware ? filter::compile_vlan_aware(options.expression) : filter::compile(options.expression);
 }
 
 ixgbe::PortOptions port_options(const SessionOptions& options, pci::Device& device) {
@@ -38,7 +32,7 @@ ixgbe::PortOptions port_options(const SessionOptions& options, pci::Device& devi
 
 Session::Session(SessionOptions options)
     : options_(completed(std::move(options))),
-      filters_({{compiled(options_)}}),
+      filters_(options_.expression, options_.vlan_aware),
       interface_(options_.interface),
       cpus_(place_queues(interface_.device().identity().address, options_.queues, options_.cpus)),
       near_card_(std::in_place, cpus_),
@@ -46,7 +40,7 @@ Session::Session(SessionOptions options)
       link_(port_.wait_for_link(options_.link_patience)),
       clock_(interface_.device(), options_.time_stamps),
       channels_(make_channels()),
-      reader_(sources()) {
+      reader_(rings(), {}) {
   near_card_.reset();
   if (options_.hardware_filter) filter_in_hardware();
 }
@@ -71,24 +65,36 @@ std::vector<std::unique_ptr<Session::Channel>> Session::make_channels() {
                                     .card_clock = clock_.card(),
                                     .poll = options_.poll,
                                     .interrupts = port_.interrupts(),
-                                    .one_of_several = queues > 1};
+                                    .one_of_several = queues > 1 && !options_.count_only};
   std::vector<std::unique_ptr<Channel>> channels;
   for (std::uint32_t i = 0; i < queues; ++i) {
-    channels.push_back(std::make_unique<Channel>(port_.queue(i), filters_.reader(), ring_bytes, of_loops));
+    channels.push_back(
+        std::make_unique<Channel>(port_.queue(i), filters_.reader(), ring_bytes, of_loops, options_.count_only));
   }
   return channels;
-}
-
-std::vector<MergedRings::Source> Session::sources() const {
-  std::vector<MergedRings::Source> sources;
-  for (const auto& channel : channels_) sources.push_back({channel->memory, channel->loop.quiet_until_ns()});
-  return sources;
 }
 
 std::vector<RingMemory*> Session::rings() const {
   std::vector<RingMemory*> rings;
   for (const auto& channel : channels_) rings.push_back(&channel->memory);
   return rings;
+}
+
+std::unique_ptr<SessionReader> Session::add_reader(const ReaderOptions& options) {
+  return std::make_unique<SessionReader>(rings(), options);
+}
+
+std::vector<FilterCount> Session::counts() const {
+  std::vector<FilterCount> counts;
+  for (Filters::Entry& entry : filters_.list()) {
+    FilterCount& sum = counts.emplace_back(FilterCount{entry.bit, std::move(entry.expression)});
+    for (const auto& channel : channels_) {
+      const FilterCounters::Count count = channel->counters.count(sum.bit);
+      sum.packets += count.packets;
+      sum.bytes += count.bytes;
+    }
+  }
+  return counts;
 }
 
 Session::~Session() {
@@ -225,7 +231,7 @@ DropLedger Session::ledger() const {
   ledger.malformed = malformed;
   ledger.filtered = minus(received.polled, received.accepted);  // a batch may have ended between the two
   ledger.delivered = delivered;
-  ledger.left_unread = minus(received.accepted, delivered);
+  (options_.count_only ? ledger.counted : ledger.left_unread) = minus(received.accepted, delivered);
   ledger.in_descriptors = minus(card.all_queues().packets, received.polled + malformed);
   // Bad frames that came all the same were not rejected. Of those that were lost later the card does not tell that they
   // were bad, so where bad frames are captured no more can have been rejected than the other entries leave.

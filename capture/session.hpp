@@ -4,10 +4,7 @@
 ///
 ///     capture::Session session({.interface = "emulator:mix?count=1000", .expression = "udp port 53"});
 ///     session.start();
-///     while (session.reader().state() == capture::RingState::open) {
-///       while (const capture::Record* record = session.reader().next()) { ... }
-///       session.reader().release();
-///     }
+///     for (const capture::Record& packet : session.reader().packets()) { ... }
 ///
 /// The constructor does everything that can fail: it opens the interface, compiles the filter, brings up the port and
 /// waits for the link. start() sets threads going: a receive loop for each queue, and a control thread that reads the
@@ -19,13 +16,17 @@
 ///
 /// Times are the card's clock, set to UTC when the session is made, or the host's (time_stamps.hpp).
 ///
-/// filters() changes what is captured while the session runs; no frame is lost by that.
+/// More readers, in this process or another, read along: add_reader(), share.hpp. With `count_only` nobody reads:
+/// frames are counted by filter where the card wrote them, and that is all (WinPcap's statistics mode).
+///
+/// filters() changes what is captured while the session runs (filters.hpp); no frame is lost by that.
 ///
 /// Ownership: the Session owns device, driver, ring and threads; records belong to the ring until release().
 /// Threads: one reads; one, maybe another, calls the rest; filters() belongs to any.
 /// Errors: ixcap::Error from the constructor, from start(), finish() and stop(), and for the end of the traffic from
 /// failure().
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -38,6 +39,7 @@
 #include <vector>
 
 #include <ixcap/capture/drop_ledger.hpp>
+#include <ixcap/capture/filters.hpp>
 #include <ixcap/capture/interface.hpp>
 #include <ixcap/capture/merged_rings.hpp>
 #include <ixcap/capture/placement.hpp>
@@ -47,7 +49,6 @@
 #include <ixcap/capture/time_stamps.hpp>
 #include <ixcap/driver/ixgbe/hardware_filter.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
-#include <ixcap/filter/live_set.hpp>
 
 namespace ixcap::capture {
 
@@ -64,14 +65,19 @@ struct SessionOptions {
   bool bad_frames = false;       ///< frames with errors are captured, too: record_bad_mask
   bool hardware_filter = false;  ///< the card throws away what no filter can match: hardware_rules.hpp
   TimeStampType time_stamps = TimeStampType::adapter_unsynced;  ///< whose clock: time_stamps.hpp
+  bool count_only = false;       ///< statistics mode: counts() grows, and no reader gets anything but the end
   std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two; shared out evenly between several queues
   std::chrono::milliseconds link_patience{10'000};
 };
 
-/// Reads a session's rings and counts what it has read.
+/// Reads a session's rings and counts what it has read. Three ways: packets() in a `for`, next() one by one, or
+/// next_batch(); with the latter two release() gives back, and wait() sleeps.
 class SessionReader {
  public:
-  explicit SessionReader(std::span<const MergedRings::Source> rings) : reader_(rings) {}
+  SessionReader(std::span<RingMemory* const> rings, const ReaderOptions& options) : reader_(rings, options) {}
+
+  /// A range over the packets, to the capture's end: packets.hpp.
+  Packets<SessionReader> packets() noexcept { return Packets<SessionReader>(*this); }
 
   /// As MergedRings: the next record, valid until release(); nullptr if there is none now.
   const Record* next() noexcept {
@@ -79,17 +85,36 @@ class SessionReader {
     if (record != nullptr && !record->is_loss()) ++read_;
     return record;
   }
+  /// Up to batch_size records in place, loss records among them; empty if there is none now. The pointers are valid
+  /// until the next call, the records until release().
+  std::span<const Record* const> next_batch() noexcept {
+    std::size_t count = 0;
+    while (count < batch_.size() && (batch_[count] = next()) != nullptr) ++count;
+    return {batch_.data(), count};
+  }
+
+  /// Gives back all records that were returned.
   void release() noexcept {
     reader_.release();
     delivered_.store(read_, std::memory_order_relaxed);  // a count of its own
   }
   RingState state() const noexcept { return reader_.state(); }
 
+  /// As MergedRings: after release(), sleeps until there may be something to read, breakloop(), or the time is over.
+  /// False for the last two. A negative time has no end.
+  bool wait(std::chrono::milliseconds longest) noexcept { return reader_.wait(longest); }
+  /// Wakes wait() at once, now or the next time. Any thread, and any signal handler.
+  void breakloop() noexcept { reader_.breakloop(); }
+
+  /// Frames lost because this reader was overrun; 0 for a lossless one.
+  std::uint64_t lost() const noexcept { return reader_.lost(); }
+
   /// Frames read and released. Any thread.
   std::uint64_t delivered() const noexcept { return delivered_.load(std::memory_order_relaxed); }
 
  private:
   MergedRings reader_;
+  std::array<const Record*, batch_size> batch_{};
   std::uint64_t read_ = 0;
   std::atomic<std::uint64_t> delivered_ = 0;
 };
@@ -101,6 +126,14 @@ struct SessionStatistics {
   std::uint64_t malformed = 0;
   std::uint64_t delivered = 0;
   TimeStampStatistics time_stamps = {};
+};
+
+/// What one filter has matched: SessionOptions::count_only.
+struct FilterCount {
+  unsigned bit = 0;
+  std::string expression = {};
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;  ///< on the wire, as Record::wire_length
 };
 
 class Session {
@@ -126,14 +159,21 @@ class Session {
 
   SessionReader& reader() noexcept { return reader_; }
 
-  /// The rings, one a queue, for more readers: RingReader in this process, Share for others. They get what comes after
-  /// they join, and the lossless ones hold the capture up like reader().
+  /// Another reader, for another thread. It gets what comes after it joins, of the filters in its mask; a lossless one
+  /// holds the capture up like reader(), and is not waited for once it is gone. The session outlives it. The ledger
+  /// is about reader() alone.
+  std::unique_ptr<SessionReader> add_reader(const ReaderOptions& options = {});
+
+  /// The rings, one a queue, for readers of other kinds, as those that a Share lets in.
   std::vector<RingMemory*> rings() const;
 
-  /// What is captured: bit i of a record's match set is the filter of that bit. The options' expression has bit 0, also
-  /// if it is empty and so stands for every frame. Without any filter nothing is captured. A change has come to the
-  /// receive loops when the call returns; records of before are still in the ring.
-  filter::LiveSet& filters() noexcept { return filters_; }
+  /// What is captured, and what the bits of a record's match set mean. The options' expression has bit 0, also if it is
+  /// empty and so stands for every frame.
+  Filters& filters() noexcept { return filters_; }
+
+  /// With count_only: what each filter has matched so far, on all queues, in the order of their bits. A bit that was
+  /// given again goes on counting. Final after stop().
+  std::vector<FilterCount> counts() const;
 
   /// Why the traffic, or the capture, ended early; empty while it goes on and after a regular end.
   std::optional<Error> failure() const;
@@ -155,25 +195,25 @@ class Session {
   /// A queue's way from the card to the reader.
   struct Channel {
     Channel(ixgbe::RxQueue& queue, filter::LiveSet::Reader filters, std::size_t ring_bytes,
-            const ReceiveLoopOptions& options)
+            const ReceiveLoopOptions& options, bool count_only)
         : memory({.size_bytes = ring_bytes, .populate = true}),
           producer(memory),
-          loop(queue, std::move(filters), producer, options) {}
+          loop(queue, std::move(filters), producer, options, count_only ? &counters : nullptr) {}
 
+    FilterCounters counters;
     RingMemory memory;
     RingProducer producer;
     ReceiveLoop loop;
   };
 
   std::vector<std::unique_ptr<Channel>> make_channels();
-  std::vector<MergedRings::Source> sources() const;
   void control(const std::stop_token& stop);
   void update_statistics();
   void finish_loops() noexcept;
   void filter_in_hardware();
 
   SessionOptions options_;
-  filter::LiveSet filters_;
+  Filters filters_;
   Interface interface_;
   const std::vector<unsigned> cpus_;    ///< by queue, or empty
   std::optional<RunningOn> near_card_;  ///< while queues and rings are allocated

@@ -105,7 +105,7 @@ std::string share_path(std::string_view name) {
 }
 
 Share::Share(std::string_view name, const pcapng::InterfaceDescription& description, std::vector<RingMemory*> rings,
-             Log log)
+             Log log, ControlHandler commands)
     : path_(share_path(name)),
       answer_(describe(description, rings.size())),
       rings_(std::move(rings)),
@@ -115,6 +115,7 @@ Share::Share(std::string_view name, const pcapng::InterfaceDescription& descript
   wake_ = pci::FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) throw Error::from_errno(cannot_share, path_, errno, "close files or raise ulimit -n");
   listener_ = listen_at(path_);
+  if (commands) control_.emplace(std::move(commands));
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -179,6 +180,10 @@ void Share::accept_all() {
 
 /// What there is on a connection: its request, or its end. False: drop it.
 bool Share::attend(Connection& connection) {
+  if (asks_for_control(connection)) {
+    control_->take(std::move(connection.socket));
+    return false;
+  }
   ShareRequest request = {};
   const ssize_t count = ::recv(connection.socket.number(), &request, sizeof request, MSG_DONTWAIT | MSG_TRUNC);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return true;
@@ -200,6 +205,13 @@ bool Share::attend(Connection& connection) {
   tell(connection.peer + " was refused");
   ::shutdown(connection.socket.number(), SHUT_RDWR);
   return false;
+}
+
+bool Share::asks_for_control(const Connection& connection) const {
+  if (!control_.has_value() || !connection.seats.empty()) return false;
+  std::uint64_t magic = 0;
+  const ssize_t count = ::recv(connection.socket.number(), &magic, sizeof magic, MSG_DONTWAIT | MSG_PEEK);
+  return count == sizeof magic && magic == control_magic;
 }
 
 /// Takes a seat at every ring.

@@ -10,6 +10,8 @@
 ///
 /// A reader whose connection ends is released: at once when its process ends, however it ends.
 ///
+/// With a handler for them it takes commands from the capture's owner, too (control.hpp, `ixcap control`).
+///
 /// Ownership: the socket file, removed at the end. The rings outlive the Share; readers may go on reading what is in
 /// them when both are gone. Threads: one of its own. Errors: the constructor throws ixcap::Error; who is refused later
 /// is told, and `log` is.
@@ -17,10 +19,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <ixcap/capture/control_server.hpp>
 #include <ixcap/capture/pcapng.hpp>
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/capture/share_protocol.hpp>
@@ -34,9 +38,10 @@ class Share {
   using Log = std::function<void(const std::string&)>;
 
   /// `name`: as share_path() takes it. `description`: what readers are told, cut to what a ShareAnswer has room for.
-  /// `rings`: one a queue, at most most_shared_rings.
+  /// `rings`: one a queue, at most most_shared_rings. `commands`: as commands_for() makes it; without, whoever asks for
+  /// something is shown the door.
   Share(std::string_view name, const pcapng::InterfaceDescription& description, std::vector<RingMemory*> rings,
-        Log log = {});
+        Log log = {}, ControlHandler commands = {});
   ~Share();
   Share(const Share&) = delete;
   Share& operator=(const Share&) = delete;
@@ -59,6 +64,7 @@ class Share {
   void run(const std::stop_token& stop);
   void accept_all();
   bool attend(Connection& connection);
+  bool asks_for_control(const Connection& connection) const;
   ShareStatus admit(Connection& connection, const ShareRequest& request, pci::FileDescriptor& pages);
   bool answer(const Connection& connection, ShareStatus status, const pci::FileDescriptor& pages) const;
   void tell(const std::string& sentence) const;
@@ -67,6 +73,7 @@ class Share {
   ShareAnswer answer_;
   std::vector<RingMemory*> rings_;
   Log log_;
+  std::optional<ControlServer> control_;
   pci::FileDescriptor listener_;
   pci::FileDescriptor wake_;  ///< readable when the thread is to end
   mutable std::mutex mutex_;  ///< guards the connections

@@ -158,7 +158,9 @@ class Capture {
             output_, describe(session_), [this] { return statistics(); },
             files_events(options.verbose, [this] { progress_.clear(); })) {
     if (!capture::is_stream(output_.path)) let_hangup_rotate();
-    if (!options.share.empty()) share_.emplace(options.share, describe(session_), session_.rings(), log());
+    if (!options.share.empty()) {
+      share_.emplace(options.share, describe(session_), session_.rings(), log(), capture::commands_for(session_));
+    }
   }
 
   /// Captures until the interface ends, the count is reached or a signal comes. Answers the exit status.
@@ -174,6 +176,7 @@ class Capture {
   void look_around();
   capture::pcapng::InterfaceStatistics statistics() const;
   void release_stalled_readers();
+  void tell_filter_changes();
   capture::Share::Log log() const;
   DropLedger final_ledger() const;
   void summarize();
@@ -187,6 +190,7 @@ class Capture {
   bool stopped_ = false;
   capture::CaptureFiles files_;
   std::optional<capture::Share> share_;
+  std::uint64_t told_changes_ = 0;  // of the filters
   bool finishing_ = false;
   std::chrono::steady_clock::time_point finish_due_ = {};  // of other readers, once finishing
 };
@@ -259,12 +263,23 @@ void Capture::look_around() {
     finish_due_ = std::chrono::steady_clock::now() + readers_patience;
     session_.finish();
   }
+  if (session_.filters().changes() != told_changes_) tell_filter_changes();
   if (progress_.due()) progress_.show(written_, session_.ledger().lost());
   if (take_statistics_request()) {
     const capture::ReceiveCounts received = session_.statistics().received;
     progress_.clear();
     fmt::print(stderr, "ixcap: {} packets captured, {} packets received by filter, {} packets dropped by kernel\n",
                written_, received.accepted, session_.ledger().lost());
+  }
+}
+
+void Capture::tell_filter_changes() {
+  const std::vector<capture::FilterChange> changes = session_.filters().changes_since(told_changes_);
+  told_changes_ = changes.back().number;
+  progress_.clear();
+  for (const capture::FilterChange& change : changes) {
+    files_.note(change.to_string());
+    if (!options_.quiet) fmt::print(stderr, "ixcap: {}\n", change.to_string());
   }
 }
 

@@ -12,12 +12,14 @@ namespace ixcap::tools {
 
 void add_bind_command(CLI::App& application, int& status);
 void add_capture_command(CLI::App& application, int& status);
+void add_control_command(CLI::App& application, int& status);
 void add_devices_command(CLI::App& application, int& status);
 void add_doctor_command(CLI::App& application, int& status);
 void add_emulate_command(CLI::App& application, int& status);
 void add_filter_command(CLI::App& application, int& status);
 void add_read_command(CLI::App& application, int& status);
 void add_send_command(CLI::App& application, int& status);
+void add_stats_command(CLI::App& application, int& status);
 void add_unbind_command(CLI::App& application, int& status);
 
 }  // namespace ixcap::tools

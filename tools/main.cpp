@@ -18,9 +18,11 @@ Examples:
   ixcap capture -i emulator:mix?count=100000 -w out.pcapng udp port 53
   ixcap capture -i emulator:trace.pcap -w - tcp | tshark -r -
   ixcap capture -i emulator:mix --share lab & ixcap read lab -w - tcp | tshark -r -
+  ixcap control lab filter add 'udp port 53'
   ixcap emulate --socket /run/nic.sock --traffic mix?rate=1G
   ixcap filter -d 'host 10.0.0.1 and tcp port 80'
   ixcap filter -r trace.pcap -e 'tcp port 443' -e 'udp port 53'
+  ixcap stats -i emulator:mix?rate=1G tcp 'udp port 53'
   ixcap send -i vfio-user:/run/nic.sock --rate 1G trace.pcap
 )";
 
@@ -58,12 +60,14 @@ int main(int argc, char** argv) {
   int status = 0;
   ixcap::tools::add_bind_command(application, status);
   ixcap::tools::add_capture_command(application, status);
+  ixcap::tools::add_control_command(application, status);
   ixcap::tools::add_devices_command(application, status);
   ixcap::tools::add_doctor_command(application, status);
   ixcap::tools::add_emulate_command(application, status);
   ixcap::tools::add_filter_command(application, status);
   ixcap::tools::add_read_command(application, status);
   ixcap::tools::add_send_command(application, status);
+  ixcap::tools::add_stats_command(application, status);
   ixcap::tools::add_unbind_command(application, status);
   if (is_mistyped_subcommand(application, argc, argv)) {
     fmt::print(stderr, "ixcap: there is no subcommand '{}'; see 'ixcap --help'\n", argv[1]);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <thread>
@@ -353,6 +354,108 @@ TEST(Session, RunsItsReceiveThreadsOnTheCpusNamed) {
   Session session({.interface = "emulator:mix?count=1000", .queues = 2, .cpus = "0"});
   session.start();
   EXPECT_EQ(read_all(session).frames, 1000u);
+}
+
+TEST(Session, ARangeForReadsEveryPacketToTheEnd) {
+  Session session({.interface = "emulator:mix?count=20000", .queues = 2});
+  session.start();
+  std::uint64_t packets = 0;
+  for (const Record& packet : session.reader().packets()) packets += packet.captured_length >= 14 ? 1 : 0;
+  session.stop();
+  EXPECT_EQ(packets, 20'000u);
+  EXPECT_EQ(session.ledger().delivered, 20'000u);
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, BatchesAreSpansOfRecordsInPlace) {
+  Session session({.interface = "emulator:mix?count=20000"});
+  session.start();
+  std::uint64_t frames = 0;
+  std::size_t largest = 0;
+  while (session.reader().state() == RingState::open) {
+    const auto batch = session.reader().next_batch();
+    for (const Record* record : batch) frames += record->is_loss() ? 0 : 1;
+    largest = std::max(largest, batch.size());
+    session.reader().release();
+    if (batch.empty()) session.reader().wait(std::chrono::milliseconds(-1));
+  }
+  EXPECT_EQ(frames, 20'000u);
+  EXPECT_LE(largest, batch_size);
+  EXPECT_GT(largest, 1u);
+}
+
+TEST(Session, MoreReadersChooseTheirFilters) {
+  Session session({.interface = "emulator:mix?count=20000", .expression = "tcp"});
+  const unsigned udp = session.filters().add("udp");
+  const auto of_udp = session.add_reader({.mask = std::uint64_t{1} << udp});
+  const auto lossy = session.add_reader({.policy = ReaderPolicy::lossy});
+  session.start();
+  std::uint64_t udp_packets = 0;
+  std::jthread reading_udp([&] {
+    for (const Record& packet : of_udp->packets()) udp_packets += packet.match_set == 2 ? 1 : 0;
+  });
+  std::uint64_t lossy_packets = 0;
+  std::jthread reading_lossy([&] {
+    for ([[maybe_unused]] const Record& packet : lossy->packets()) ++lossy_packets;
+  });
+  std::uint64_t all_udp = 0;
+  const Read read = read_all(session, [&](const Record& record) { all_udp += record.match_set == 2 ? 1 : 0; });
+  reading_udp.join();
+  reading_lossy.join();
+  EXPECT_GT(udp_packets, 0u);
+  EXPECT_EQ(udp_packets, all_udp);
+  EXPECT_EQ(of_udp->delivered(), all_udp);
+  EXPECT_EQ(lossy_packets + lossy->lost(), read.frames);
+  expect_ledger_tells_the_truth(session);
+}
+
+TEST(Session, AnIdleReaderIsWokenByBreakloop) {
+  Session session({.interface = "emulator:mix", .expression = "ip host 240.0.0.1"});  // which never comes
+  session.start();
+  std::jthread breaking([&] { session.reader().breakloop(); });
+  for (const Record& packet : session.reader().packets()) ADD_FAILURE() << packet.timestamp_ns;
+  EXPECT_EQ(session.reader().state(), RingState::open);
+}
+
+TEST(Session, CountsByFilterAndDeliversNothing) {
+  for (const std::uint32_t queues : {1u, 4u}) {
+    const std::string traffic = "mix?count=30000&seed=9";
+    Session session({.interface = "emulator:" + traffic, .queues = queues, .count_only = true});
+    EXPECT_EQ(session.filters().add("udp port 53"), 1u);
+    EXPECT_EQ(session.filters().add("tcp"), 2u);
+    session.start();
+    while (session.reader().state() == RingState::open) {
+      EXPECT_EQ(session.reader().next(), nullptr);
+      session.reader().wait(std::chrono::milliseconds(-1));
+    }
+    session.stop();
+    const filter::Program programs[] = {filter::Program::returning(1), filter::compile("udp port 53"),
+                                        filter::compile("tcp")};
+    const filter::Set set(programs);
+    std::vector<FilterCount> expected(3);
+    const auto source = emulator::open_traffic(emulator::parse_traffic(traffic));
+    while (const emulator::WireFrame* wire = source->next()) {
+      const Frame frames[] = {{wire->bytes, wire->captured_length, wire->wire_length}};
+      std::uint64_t match_sets[1];
+      set.match(frames, match_sets);
+      for (std::size_t bit = 0; bit < expected.size(); ++bit) {
+        expected[bit].packets += match_sets[0] >> bit & 1;
+        expected[bit].bytes += (match_sets[0] >> bit & 1) * wire->wire_length;
+      }
+    }
+    const std::vector<FilterCount> counts = session.counts();
+    ASSERT_EQ(counts.size(), 3u);
+    for (std::size_t bit = 0; bit < counts.size(); ++bit) {
+      EXPECT_EQ(counts[bit].bit, bit);
+      EXPECT_EQ(counts[bit].packets, expected[bit].packets) << counts[bit].expression;
+      EXPECT_EQ(counts[bit].bytes, expected[bit].bytes) << counts[bit].expression;
+    }
+    for (const RingMemory* ring : session.rings()) EXPECT_EQ(ring->header().positions.published.load() & ~1ull, 0u);
+    const DropLedger ledger = session.ledger();
+    EXPECT_EQ(ledger.counted, 30'000u);
+    EXPECT_EQ(ledger.delivered + ledger.left_unread, 0u);
+    EXPECT_TRUE(ledger.balanced()) << ledger.to_string();
+  }
 }
 
 TEST(Session, CanBeDestroyedAtAnyTime) {

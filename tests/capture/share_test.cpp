@@ -202,6 +202,30 @@ TEST_F(Shared, SeveralRingsAreReadAsOneCapture) {
   EXPECT_EQ(numbers.size(), 200u);
 }
 
+TEST_F(Shared, SeveralRingsAreReadInTheOrderOfTheirTimes) {
+  RingMemory second({.size_bytes = RingMemory::smallest_size_bytes});
+  RingProducer second_producer(second);
+  const std::string both = folder.file("both.sock");
+  std::optional<Share> share_both(std::in_place, both, pcapng::InterfaceDescription{}, std::vector{&memory, &second});
+  Attachment capture({.name = both});
+  constexpr std::uint64_t records = 5000;
+  std::thread writing([&] {
+    for (std::uint64_t time = 1; time <= records; ++time) {
+      while (!append(time % 3 == 0 ? second_producer : producer, time)) std::this_thread::yield();
+      for (RingProducer* queue : {&producer, &second_producer}) {
+        queue->publish();
+        queue->set_quiet_until_ns(time);
+      }
+    }
+    share_both.reset();  // without a word, as if it was killed
+  });
+  std::uint64_t expected = 0;
+  for (const Record& packet : capture.packets()) ASSERT_EQ(packet.timestamp_ns, ++expected);
+  writing.join();
+  EXPECT_EQ(expected, records) << "also those that waited for the other ring";
+  EXPECT_TRUE(capture.died());
+}
+
 /// Frames of the traffic mix through the ring.
 void append_traffic(RingProducer& producer, const std::string& traffic) {
   const auto source = emulator::open_traffic(emulator::parse_traffic(traffic));
