@@ -78,7 +78,6 @@ std::size_t RxQueue::poll(std::span<Frame> frames) noexcept {
   std::uint32_t polled = 0;
   std::uint32_t joined = 0;
   marked_ = 0;
-  emptied_ = false;
   while (polled < wanted && lent_ < mask_) {
     if (!skipping_) [[likely]] {
       const std::uint32_t run = std::min({wanted - polled, mask_ - lent_, mask_ + 1 - next_});
@@ -88,10 +87,7 @@ std::size_t RxQueue::poll(std::span<Frame> frames) noexcept {
       if (taken == run) continue;
     }
     const ReceiveStatus status = ring_[next_].load_status();
-    if (!status.done()) {
-      emptied_ = true;
-      break;
-    }
+    if (!status.done()) break;
     if (status.end_of_packet() && status.length() <= buffer_bytes && !skipping_) {
       lend(frames[polled], polled, buffer(next_), status.length(), status);
       ++polled;

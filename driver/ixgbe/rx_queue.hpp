@@ -62,8 +62,8 @@ class RxQueue {
   std::uint64_t marked() const noexcept { return marked_; }
   ReceiveStatus status(std::size_t i) const noexcept { return statuses_[i]; }
 
-  /// Whether the last poll has left nothing behind: it stopped at a descriptor that was not done yet.
-  bool emptied() const noexcept { return emptied_; }
+  /// Whether the last poll has left nothing behind: the next descriptor is the card's, and not done yet.
+  bool emptied() const noexcept { return lent_ < mask_ && !ring_[next_].load_status().done(); }
 
   /// Returns everything that the last poll lent to the card.
   void release() noexcept;
@@ -105,7 +105,6 @@ class RxQueue {
 
   // What the seldom cases touch.
   std::uint64_t marked_ = 0;
-  bool emptied_ = false;
   std::uint8_t* joined_ = nullptr;  ///< joined_frames side buffers for frames of several descriptors
   std::uint32_t longest_;
   std::atomic<std::uint64_t> malformed_ = 0;
