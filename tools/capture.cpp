@@ -157,7 +157,6 @@ class Capture {
         files_(
             output_, describe(session_), [this] { return statistics(); },
             files_events(options.verbose, [this] { progress_.clear(); })) {
-    if (!capture::is_stream(output_.path)) let_hangup_rotate();
     if (!options.share.empty()) {
       share_.emplace(options.share, describe(session_), session_.rings(), log(), capture::commands_for(session_));
     }
@@ -401,6 +400,7 @@ void add_capture_command(CLI::App& application, int& status) {
   command->callback([options, &status] {
     if (options->list_time_stamps) return list_time_stamp_types(*options);
     watch_signals();
+    if (rotates(options->files)) let_hangup_rotate();
     if (options->bind) session_options(*options);  // what is wrong with the words shows before a card changes hands
     const auto loan = options->bind ? std::make_unique<CardLoan>(options->interface, options->quiet) : nullptr;
     require_bound(options->interface);

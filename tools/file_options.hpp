@@ -32,6 +32,11 @@ void add_file_options(CLI::App& command, FileOptions& options);
 /// Throws ixcap::Error if they make no sense.
 capture::CaptureFilesOptions files_options(const FileOptions& options);
 
+/// Whether there can be another file after the first.
+inline bool rotates(const FileOptions& options) {
+  return !options.output.empty() && !capture::is_stream(options.output);
+}
+
 /// Finished files go to standard output, a line each; what is said goes to standard error, the rest with `verbose`.
 /// `before` is called before something is printed.
 capture::CaptureFilesEvents files_events(bool verbose, const std::function<void()>& before);

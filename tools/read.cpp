@@ -86,9 +86,7 @@ class Read {
         progress_(!options.quiet),
         files_(
             files_options(options.files), describe(attachment_, options), [this] { return statistics(); },
-            files_events(options.verbose, [this] { progress_.clear(); })) {
-    if (!capture::is_stream(options.files.output)) let_hangup_rotate();
-  }
+            files_events(options.verbose, [this] { progress_.clear(); })) {}
 
   /// Reads until the capture ends, the count is reached or a signal comes. Answers the exit status.
   int run();
@@ -224,6 +222,7 @@ void add_read_command(CLI::App& application, int& status) {
   command->add_option("EXPRESSION", options->words, "pcap-filter(7) expression; none reads every packet");
   command->callback([options, &status] {
     watch_signals();
+    if (rotates(options->files)) let_hangup_rotate();
     status = Read(*options).run();
   });
 }

@@ -235,9 +235,10 @@ TEST_F(CaptureFilesTest, AFileThatCannotBeWrittenIsEndedAndTheNextSaysWhatIsMiss
     EXPECT_THAT(numbers_in(path("x1")), SizeIs(10));
     EXPECT_TRUE(files->failure());
     EXPECT_THAT(failed, SizeIs(1)) << "told once";
-    if (test::on_path("tshark"))
+    if (test::on_path("tshark")) {
       EXPECT_EQ(test::output_of("tshark -r " + path("x1") + " -c 1 -T fields -e frame.drop_count 2>/dev/null"),
                 std::to_string(2000 - kept) + "\n");
+    }
   }
   ::signal(SIGXFSZ, handler);
 }
