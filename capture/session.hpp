@@ -65,7 +65,7 @@ struct SessionOptions {
   bool bad_frames = false;       ///< frames with errors are captured, too: record_bad_mask
   bool hardware_filter = false;  ///< the card throws away what no filter can match: hardware_rules.hpp
   TimeStampType time_stamps = TimeStampType::adapter_unsynced;  ///< whose clock: time_stamps.hpp
-  bool count_only = false;       ///< statistics mode: counts() grows, and no reader gets anything but the end
+  bool count_only = false;  ///< statistics mode: counts() grows, and no reader gets anything but the end
   std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two; shared out evenly between several queues
   std::chrono::milliseconds link_patience{10'000};
 };
