@@ -115,7 +115,7 @@ TEST(Emulate, LeavesACaptureWithWhatItHasWhenItEnds) {
       {IXCAP_COMMAND, "capture", "-U", "-i", "vfio-user:" + folder.file("nic.sock"), "-w", folder.file("out.pcapng")});
   const auto size = [&] {
     std::error_code absent;
-    const auto bytes = std::filesystem::file_size(folder.file("out.pcapng"), absent);
+    const auto bytes = std::filesystem::file_size(folder.file("out.pcapng.part"), absent);
     return absent ? 0 : bytes;
   };
   while (capture.running() && size() < 100'000) std::this_thread::yield();
