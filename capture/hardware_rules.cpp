@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <ranges>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -42,9 +42,10 @@ bool wanted(const Filters& filters, const FrameClass& frames) {
   return std::ranges::any_of(filters, [&](const auto& one) { return may_match(one->program, frames); });
 }
 
-template <typename Frames>
-bool any_wanted(const Filters& filters, const Frames& classes) {
-  return std::ranges::any_of(classes, [&](const FrameClass& frames) { return wanted(filters, frames); });
+template <typename Classes, typename Of = std::identity>
+bool any_wanted(const Filters& filters, const Classes& classes, Of frames_of = {}) {
+  return std::ranges::any_of(
+      classes, [&](const FrameClass& frames) { return wanted(filters, frames); }, frames_of);
 }
 
 FrameClass tagged() {
@@ -104,7 +105,7 @@ std::optional<std::bitset<ixgbe::vlan_count>> wanted_vlans(const Filters& filter
 bool wanted(const Filters& filters, const Protocol& protocol) {
   std::array<Ipv4Class, 4> classes = ipv4();
   for (Ipv4Class& one : classes) one.frames.set(one.header + 9, protocol.number, 1);
-  return any_wanted(filters, std::views::transform(classes, &Ipv4Class::frames));
+  return any_wanted(filters, classes, &Ipv4Class::frames);
 }
 
 /// The addresses such that no filter wants an IPv4 packet with others. Empty where there are none that are few enough.
@@ -125,7 +126,7 @@ std::optional<HardwareRules::Addresses> wanted_addresses(const Filters& filters)
     one.frames.exclude(0, one.header + 12, addresses.sources);
     one.frames.exclude(1, one.header + 16, addresses.destinations);
   }
-  if (any_wanted(filters, std::views::transform(classes, &Ipv4Class::frames))) return std::nullopt;
+  if (any_wanted(filters, classes, &Ipv4Class::frames)) return std::nullopt;
   return addresses;
 }
 
