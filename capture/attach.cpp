@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,8 @@
 namespace ixcap::capture {
 namespace {
 
+// Who listens there and does not answer is not waited for.
+constexpr std::chrono::seconds patience{10};
 constexpr const char* cannot_attach = "cannot attach to the capture at";
 
 std::string mend_for_connect(int error_number) {
@@ -32,20 +33,6 @@ std::string mend_for_connect(int error_number) {
     default:
       return "give the name that ixcap capture --share was given";
   }
-}
-
-pci::FileDescriptor connect_to(const std::string& path) {
-  pci::FileDescriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) throw Error::from_errno(cannot_attach, path, errno, "close files or raise ulimit -n");
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    throw Error::from_errno(cannot_attach, path, errno, mend_for_connect(errno));
-  // Who listens there and does not answer is not waited for.
-  const timeval patience = {10, 0};
-  ::setsockopt(socket.number(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  return socket;
 }
 
 struct Answer {
@@ -167,7 +154,7 @@ Attachment::Attachment(const AttachOptions& options)
     throw Error("cannot read a part of the flows", fmt::format("{}/{}", part_, parts_), "there is no such part",
                 "count parts from 0, as in 0/2 and 1/2");
   const std::string path = share_path(options.name);
-  socket_ = connect_to(path);
+  socket_ = connect_to_share(path, cannot_attach, mend_for_connect, patience);
   interrupt_ = pci::FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!interrupt_.valid()) throw Error::from_errno(cannot_attach, path, errno, "close files or raise ulimit -n");
   const Answer answer = ask(socket_, path, options.reader);

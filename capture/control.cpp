@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +15,8 @@
 namespace ixcap::capture {
 namespace {
 
+// Long expressions take a while to compile, and names to look up.
+constexpr std::chrono::seconds patience{60};
 constexpr const char* cannot_control = "cannot control the capture at";
 constexpr const char* same_version = "use the same version of ixcap on both sides";
 constexpr int most_looks = 16;  // at a list that keeps changing
@@ -23,19 +24,6 @@ constexpr int most_looks = 16;  // at a list that keeps changing
 std::string mend_for_connect(int error_number) {
   if (error_number == EACCES) return "run this as the user who started the capture, or as root";
   return "start a capture there: ixcap capture --share NAME";
-}
-
-pci::FileDescriptor connect_to(const std::string& path) {
-  pci::FileDescriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) throw Error::from_errno(cannot_control, path, errno, "close files or raise ulimit -n");
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    throw Error::from_errno(cannot_control, path, errno, mend_for_connect(errno));
-  const timeval patience = {60, 0};  // long expressions take a while to compile, and names to look up
-  ::setsockopt(socket.number(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  return socket;
 }
 
 /// An Error's four parts as they are sent; empty ones where there are fewer.
@@ -52,7 +40,9 @@ std::array<std::string, 4> split(std::string_view text) {
 }  // namespace
 
 Control::Control(std::string_view name)
-    : path_(share_path(name)), socket_(connect_to(path_)), buffer_(sizeof(ControlMessage) + longest_control_text + 1) {}
+    : path_(share_path(name)),
+      socket_(connect_to_share(path_, cannot_control, mend_for_connect, patience)),
+      buffer_(sizeof(ControlMessage) + longest_control_text + 1) {}
 
 std::vector<Filters::Entry> Control::filters() {
   std::vector<Filters::Entry> filters;

@@ -104,6 +104,20 @@ std::string share_path(std::string_view name) {
   return path;
 }
 
+pci::FileDescriptor connect_to_share(const std::string& path, const char* action, std::string (*mend)(int),
+                                     std::chrono::seconds patience) {
+  pci::FileDescriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) throw Error::from_errno(action, path, errno, "close files or raise ulimit -n");
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw Error::from_errno(action, path, errno, mend(errno));
+  const timeval wait = {patience.count(), 0};
+  ::setsockopt(socket.number(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  return socket;
+}
+
 Share::Share(std::string_view name, const pcapng::InterfaceDescription& description, std::vector<RingMemory*> rings,
              Log log, ControlHandler commands)
     : path_(share_path(name)),

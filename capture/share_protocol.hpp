@@ -11,11 +11,14 @@
 /// After that the connection carries only wake-ups from the producer (eight bytes that mean nothing), and tells each
 /// side when the other is gone. Numbers are in the machine's byte order, texts end with a zero byte.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <type_traits>
+
+#include <ixcap/driver/pci/file_descriptor.hpp>
 
 namespace ixcap::capture {
 
@@ -65,5 +68,10 @@ static_assert(std::is_trivially_copyable_v<ShareRequest> && std::is_trivially_co
 /// in $XDG_RUNTIME_DIR/ixcap for others, or in /tmp/ixcap-UID where that is not set. Throws Error for an empty name, or
 /// one too long.
 std::string share_path(std::string_view name);
+
+/// A connection to that socket, on which a receive waits for `patience`. Throws Error, whose action is `action` and
+/// whose mend for a connect that failed is `mend`'s for its errno.
+pci::FileDescriptor connect_to_share(const std::string& path, const char* action, std::string (*mend)(int),
+                                     std::chrono::seconds patience);
 
 }  // namespace ixcap::capture

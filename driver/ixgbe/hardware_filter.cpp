@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
@@ -11,12 +10,11 @@
 #include <ixcap/driver/ixgbe/registers.hpp>
 #include <ixcap/driver/ixgbe/rss.hpp>
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
+#include <ixcap/driver/ixgbe/rx_ring.hpp>
 #include <ixcap/driver/ixgbe/wait.hpp>
 
 namespace ixcap::ixgbe {
 namespace {
-
-constexpr Patience queue_patience{100, std::chrono::microseconds(1000)};
 
 /// Which filter goes first.
 constexpr std::uint32_t of_protocols = 7;
@@ -42,14 +40,9 @@ std::uint32_t checked(pci::Device& device, std::uint32_t queues) {
 
 HardwareFilter::HardwareFilter(pci::Device& device, std::uint32_t queues)
     : device_(device), queues_(checked(device, queues)), ring_(device, fewest_descriptors * sizeof(ReceiveDescriptor)) {
-  // Data sheet 4.6.7.1, as for any queue; but RDT stays 0 as RDH does, so that the card has no descriptor.
-  device.write(RDBAL.offset(queues), static_cast<std::uint32_t>(ring_.io_address()));
-  device.write(RDBAH.offset(queues), static_cast<std::uint32_t>(ring_.io_address() >> 32));
-  device.write(RDLEN.offset(queues), fewest_descriptors * std::uint32_t{sizeof(ReceiveDescriptor)});
-  device.write(SRRCTL.offset(queues), SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER | SRRCTL_DROP_EN | buffer_bytes / 1024);
-  clear_bits(device, DCA_RXCTRL, DCA_RXCTRL_RESERVED_12, queues);
-  set_bits(device, RXDCTL, RXDCTL_ENABLE, queues);
-  wait_for(device, RXDCTL, queues, RXDCTL_ENABLE, RXDCTL_ENABLE, queue_patience, "cannot enable the drop queue of");
+  // As for any queue; but RDT stays 0 as RDH does, so that the card has no descriptor.
+  program_rx_ring(device, queues, ring_.io_address(), fewest_descriptors * std::uint32_t{sizeof(ReceiveDescriptor)});
+  enable_rx_ring(device, queues);
   // It counts in the statistics slot of its number, like the others.
   const std::uint32_t shift = queues % 4 * 8;
   const std::uint32_t slots = device.read(RQSMR.offset(queues / 4)) & ~(0xFFu << shift);

@@ -2,21 +2,15 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstring>
 
 #include <ixcap/driver/error.hpp>
-#include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
-#include <ixcap/driver/ixgbe/wait.hpp>
+#include <ixcap/driver/ixgbe/rx_ring.hpp>
 
 namespace ixcap::ixgbe {
 namespace {
-
-using namespace std::chrono_literals;
-
-constexpr Patience queue_patience{100, 1000us};  // Linux and DPDK give it 10 ms; a loaded machine may need more
 
 /// Descriptors that the longest frame takes, with FCS; a longer chain has lost its end.
 constexpr std::uint32_t longest_chain = (longest_frame + fcs_bytes + buffer_bytes - 1) / buffer_bytes;
@@ -51,26 +45,17 @@ RxQueue::RxQueue(pci::Device& device, std::uint32_t index, std::uint32_t descrip
   joined_ = joined_memory_.get();
   vectors_.arm(ring_, descriptors, buffers_io_address_);
 
-  // Data sheet 4.6.7.1, in its order.
-  device.write(RDBAL.offset(index), static_cast<std::uint32_t>(memory_.io_address()));
-  device.write(RDBAH.offset(index), static_cast<std::uint32_t>(memory_.io_address() >> 32));
-  device.write(RDLEN.offset(index), ring_bytes);
-  device.write(SRRCTL.offset(index), SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER | SRRCTL_DROP_EN | buffer_bytes / 1024);
-  // Non-zero after reset, and corrupts payload if left so.
-  clear_bits(device, DCA_RXCTRL, DCA_RXCTRL_RESERVED_12, index);
-  clear_bits(device, RXDCTL, RXDCTL_VME, index);  // VLAN tags stay in the frame
+  program_rx_ring(device, index, memory_.io_address(), ring_bytes);
 }
 
 void RxQueue::enable() {
-  set_bits(device_, RXDCTL, RXDCTL_ENABLE, index_);
-  wait_for(device_, RXDCTL, index_, RXDCTL_ENABLE, RXDCTL_ENABLE, queue_patience, "cannot enable a receive queue of");
+  enable_rx_ring(device_, index_);
   // RDT is one past the last descriptor that the card owns, and RDT == RDH means none: one always stays out.
   tail_.ring((next_ - 1) & mask_);
 }
 
 void RxQueue::disable() {
-  clear_bits(device_, RXDCTL, RXDCTL_ENABLE, index_);
-  wait_for(device_, RXDCTL, index_, RXDCTL_ENABLE, 0, queue_patience, "cannot disable a receive queue of");
+  disable_rx_ring(device_, index_);
 }
 
 std::size_t RxQueue::poll(std::span<Frame> frames) noexcept {

@@ -12,6 +12,7 @@
 
 #include "tests/process.hpp"
 #include "tests/tools/capture_files.hpp"
+#include "tests/tools/wait_until.hpp"
 
 namespace ixcap::test {
 namespace {
@@ -42,15 +43,6 @@ void expect_refusal(const Result& result, const std::string& part) {
   EXPECT_THAT(result.err, StartsWith("ixcap: "));
   EXPECT_THAT(result.err, HasSubstr(part));
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-}
-
-/// Waits until `condition` holds, or `process` ends, which fails the test.
-template <typename Condition>
-void wait_until(const Process& process, Condition condition) {
-  while (!condition()) {
-    ASSERT_TRUE(process.running()) << process.err();
-    std::this_thread::yield();
-  }
 }
 
 TEST_F(CaptureManners, CountStopsTheCapture) {

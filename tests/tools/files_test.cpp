@@ -17,6 +17,7 @@
 
 #include "tests/process.hpp"
 #include "tests/tools/capture_files.hpp"
+#include "tests/tools/wait_until.hpp"
 
 namespace ixcap::test {
 namespace {
@@ -44,13 +45,6 @@ class CaptureFilesOnDisk : public testing::Test {
     std::size_t frames = 0;
     for (const std::string& path : paths) frames += read_capture(path).frames.size();
     return frames;
-  }
-  template <typename Condition>
-  static void wait_until(const Process& process, Condition condition) {
-    while (!condition()) {
-      ASSERT_TRUE(process.running()) << process.err();
-      std::this_thread::yield();
-    }
   }
 
   TemporaryFolder folder;

@@ -7,6 +7,7 @@
 
 #include "tests/process.hpp"
 #include "tests/tools/capture_files.hpp"
+#include "tests/tools/wait_until.hpp"
 
 namespace ixcap::test {
 namespace {
@@ -15,15 +16,6 @@ using testing::HasSubstr;
 
 class ReadAlong : public testing::Test {
  protected:
-  /// Waits until `condition` holds, or `process` ends, which fails the test.
-  template <typename Condition>
-  static void wait_until(const Process& process, Condition condition) {
-    while (!condition()) {
-      ASSERT_TRUE(process.running()) << process.err();
-      std::this_thread::yield();
-    }
-  }
-
   TemporaryFolder folder;
   const std::string socket = folder.file("share.sock");
   const std::string out = folder.file("out.pcapng");
