@@ -95,12 +95,13 @@ bool Injector::flush(std::chrono::milliseconds patience) {
   return left == 0;
 }
 
-/// A frame that is reported may still be on its way through the MAC, which counts it: waits until it has.
+/// A frame that is reported may still be on its way through the MAC, which counts it: waits until it has. The MAC takes
+/// microseconds; where it is a thread of a busy machine, it may not run for long.
 void Injector::settle() {
-  constexpr unsigned most_looks = 20;
-  for (unsigned look = 0; look < most_looks; ++look) {
+  const Clock::time_point patience_ends = Clock::now() + 1s;
+  for (;;) {
     supervise();
-    if (counts().unsent() == 0) return;
+    if (counts().unsent() == 0 || Clock::now() > patience_ends) return;
     std::this_thread::sleep_for(1ms);
   }
 }

@@ -43,7 +43,7 @@ std::string describe(TimeStampType type);
 struct TimeStampStatistics {
   std::uint64_t longest_wait_ns = 0;          ///< a frame came at most so long before its time: FrameClock
   std::uint64_t stamped = 0;                  ///< frames with a stamp of the card's own, wanted by a filter or not
-  std::uint64_t stamps_unmatched = 0;         ///< the card's stamps that came with no frame, or the wrong one
+  std::uint64_t stamps_unmatched = 0;         ///< the card's stamps that no frame came for, or that can't be
   std::optional<double> clock_error_ns = {};  ///< the most that times can be off the card's clock
   std::optional<std::int64_t> ahead_of_system_ns = {};  ///< the card's clock, of the system's UTC, now
 };

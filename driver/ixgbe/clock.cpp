@@ -40,21 +40,18 @@ std::span<const std::uint8_t> ptp_message(std::span<const std::uint8_t> frame) n
   return frame.size() >= l3 + message_bytes ? frame.subspan(l3) : std::span<const std::uint8_t>{};
 }
 
-/// Holds the receive latch for the time of one function, if nobody else does.
+/// Holds the receive latch for the time of one function, which is a few register reads; waits for whoever has it.
 class LatchUse {
  public:
-  explicit LatchUse(std::atomic_flag& flag) noexcept
-      : flag_(flag), mine_(!flag.test_and_set(std::memory_order_acquire)) {}  // pairs with the release below
-  ~LatchUse() {
-    if (mine_) flag_.clear(std::memory_order_release);
+  explicit LatchUse(std::atomic_flag& flag) noexcept : flag_(flag) {
+    while (flag_.test_and_set(std::memory_order_acquire)) _mm_pause();  // pairs with the release below
   }
+  ~LatchUse() { flag_.clear(std::memory_order_release); }
   LatchUse(const LatchUse&) = delete;
   LatchUse& operator=(const LatchUse&) = delete;
-  bool mine() const noexcept { return mine_; }
 
  private:
   std::atomic_flag& flag_;
-  bool mine_;
 };
 
 }  // namespace
@@ -179,22 +176,21 @@ ClockFit Clock::fit() const noexcept {
   return followed.fit;
 }
 
+/// What is in the latch is another frame's if this one's was released as stuck: it stays there for its own.
 std::optional<std::uint64_t> Clock::take_received(std::span<const std::uint8_t> frame) noexcept {
   const LatchUse use(latch_in_use_);
-  if (!use.mine() || (device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) == 0) return std::nullopt;
+  if ((device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) == 0) return std::nullopt;
   const std::uint32_t identity_low = device_.read(RXSATRL.offset());
   const std::uint32_t high = device_.read(RXSATRH.offset());
-  const std::uint64_t low = device_.read(RXSTMPL.offset());
-  const std::uint64_t stamp = low | std::uint64_t{device_.read(RXSTMPH.offset())} << 32;
   const std::span<const std::uint8_t> message = ptp_message(frame);
   const auto is = [&message](std::uint32_t bytes, std::size_t offset, std::size_t count) {
     return std::memcmp(&message[offset], &bytes, count) == 0;
   };
   const bool its_own = !message.empty() && is(identity_low, identity_offset, 4) &&
                        is(high & 0xFFFF, identity_offset + 4, 2) && is(high >> 16, sequence_offset, 2);
-  if (its_own) return fit().stamp_to_ns(stamp);
-  unmatched_.fetch_add(1, std::memory_order_relaxed);
-  return std::nullopt;
+  if (!its_own) return std::nullopt;
+  const std::uint64_t low = device_.read(RXSTMPL.offset());
+  return fit().stamp_to_ns(low | std::uint64_t{device_.read(RXSTMPH.offset())} << 32);
 }
 
 std::optional<std::uint64_t> Clock::take_transmitted() noexcept {
@@ -205,7 +201,7 @@ std::optional<std::uint64_t> Clock::take_transmitted() noexcept {
 }
 
 /// A frame that was stamped and then dropped behind the MAC leaves its stamp, and no other gets one before it is read.
-/// Looking at the latch takes nothing out of it, so the receive threads need not be kept from it meanwhile.
+/// Looking at the latch takes nothing out of it, so the receive threads need not be kept from it before it is stuck.
 void Clock::release_stuck() noexcept {
   const auto waiting = [this] {
     const bool full = (device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) != 0;
@@ -216,7 +212,7 @@ void Clock::release_stuck() noexcept {
   seen_stamp_ = stamp;
   if (seen_count_ < stuck_samples) return;
   const LatchUse use(latch_in_use_);
-  if (!use.mine() || waiting() != stamp) return;  // taken at the last moment
+  if (waiting() != stamp) return;  // taken at the last moment
   device_.read(RXSTMPH.offset());
   unmatched_.fetch_add(1, std::memory_order_relaxed);
   seen_stamp_ = none;

@@ -26,7 +26,7 @@
 ///
 /// Threads: start(), set() and sample() one control thread; fit() and follow() any thread; take_received() the receive
 /// threads; take_transmitted() the thread that sends. None of them allocates; fit() waits while the control thread
-/// writes, follow() never does.
+/// writes, and take_received() for the few reads of another thread that has the latch; follow() never waits.
 
 #include <atomic>
 #include <cstdint>
@@ -104,13 +104,13 @@ class Clock {
   }
 
   /// The stamp of `frame`, nanoseconds on the card's clock, if it is this frame's: the latch tells the sender and the
-  /// number of its message. Empties the latch.
+  /// number of its message. Empties the latch then; another's stamp stays for its own frame.
   std::optional<std::uint64_t> take_received(std::span<const std::uint8_t> frame) noexcept;
 
   /// The stamp of what was sent last with TransmitDescriptor::TSTAMP, if it has gone out. Empties the latch.
   std::optional<std::uint64_t> take_transmitted() noexcept;
 
-  /// Stamps that were another frame's than the one that was asked for, or nobody's. Any thread.
+  /// Stamps that no frame has asked for in time. Any thread.
   std::uint64_t unmatched() const noexcept { return unmatched_.load(std::memory_order_relaxed); }
 
   /// The largest error that a fit has claimed, ns. Any thread.

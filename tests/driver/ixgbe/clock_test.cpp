@@ -131,11 +131,11 @@ TEST_F(ClockStampsTest, GivesNoFrameAnothersStamp) {
   ReceiveRing ring(nic_);
   receive(PtpFrame{.sequence = 5}.bytes());
   EXPECT_EQ(clock_.take_received(PtpFrame{.sequence = 6}.bytes()), std::nullopt);
-  EXPECT_EQ(clock_.unmatched(), 1u);
-  receive(PtpFrame{.sequence = 7}.bytes());
   EXPECT_EQ(clock_.take_received(Packet(60, 6)), std::nullopt) << "no message at all";
+  EXPECT_NE(clock_.take_received(PtpFrame{.sequence = 5}.bytes()), std::nullopt) << "it has stayed for its own";
   receive(PtpFrame{.sequence = 8}.bytes());
   EXPECT_NE(clock_.take_received(PtpFrame{.sequence = 8}.bytes()), std::nullopt) << "the latch was emptied";
+  EXPECT_EQ(clock_.unmatched(), 0u);
   for (std::size_t length = 0; length < 60; ++length) {
     receive(PtpFrame{.sequence = 9}.bytes());
     Packet cut = PtpFrame{.sequence = 9, .over_udp = length % 2 == 0}.bytes();
