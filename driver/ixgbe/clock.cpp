@@ -14,6 +14,7 @@ namespace ixcap::ixgbe {
 namespace {
 
 constexpr std::uint32_t increment = 0xCCCCCC;  // 6.4 ns in units of 2^-21 ns, rounded down
+constexpr std::uint32_t growth = 1u << TIMINCA_PERIOD_SHIFT | increment;
 constexpr std::uint32_t ethertype_ptp = 0x88F7;
 constexpr std::uint32_t ptp_event_port = 319;
 
@@ -62,7 +63,17 @@ std::uint64_t read_tsc() noexcept {
 }
 
 void Clock::start() {
-  device_.write(TIMINCA.offset(), 1u << TIMINCA_PERIOD_SHIFT | increment);
+  run(nullptr);
+}
+
+void Clock::restart() {
+  const ClockFit before = fit();
+  run(&before);
+}
+
+/// `before`: whose time goes on; null: it is 0 now.
+void Clock::run(const ClockFit* before) {
+  device_.write(TIMINCA.offset(), growth);
   device_.write(SYSTIML.offset(), 0);
   device_.write(SYSTIMH.offset(), 0);
   device_.write(ETQF.offset(ETQF_OF_PTP), ETQF_EN | ETQF_1588 | ethertype_ptp);
@@ -71,11 +82,12 @@ void Clock::start() {
   device_.write(TSYNCTXCTL.offset(), TSYNCTXCTL_EN);
   device_.read(RXSTMPH.offset());  // whatever they held is nobody's
   device_.read(TXSTMPH.offset());
-  start_ns_ = 0;
+  seen_stamp_ = none;
   reading_count_ = 0;
   surprise_ns_ = 0;
   fraction_ = 0;
   readings_[reading_count_++] = read_clock();
+  start_ns_ = before != nullptr ? before->to_ns(readings_[0].tsc) : 0;
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   sample();
 }
@@ -104,7 +116,8 @@ Clock::Reading Clock::read_clock() noexcept {
 
 void Clock::sample() noexcept {
   Reading newest = read_clock();
-  if (newest.systim == all_ones) return;  // the card is gone, and its clock with it
+  // The card is gone, and its clock with it; or somebody has reset it, and the clock stands at 0.
+  if (newest.systim == all_ones || device_.read(TIMINCA.offset()) != growth) return;
   const Reading& last = readings_[(reading_count_ - 1) % kept];
   fraction_ += newest.systim - last.systim;
   newest.ns = last.ns + (fraction_ >> systim_shift);

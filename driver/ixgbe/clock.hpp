@@ -22,11 +22,12 @@
 /// After set() the clock is left to itself: it is the card's oscillator, and not steered to follow the host's. The
 /// register wraps around every 2.4 hours; what is answered here does not.
 ///
-/// A card that is gone reads as all ones: sample() then leaves the fit as it is.
+/// A card that is gone reads as all ones, and one that was reset has a clock that stands: sample() then leaves the fit
+/// as it is.
 ///
-/// Threads: start(), set() and sample() one control thread; fit() and follow() any thread; take_received() the receive
-/// threads; take_transmitted() the thread that sends. None of them allocates; fit() waits while the control thread
-/// writes, and take_received() for the few reads of another thread that has the latch; follow() never waits.
+/// Threads: start(), restart(), set() and sample() one control thread; fit() and follow() any thread; take_received()
+/// the receive threads; take_transmitted() the thread that sends. None of them allocates; fit() waits while the control
+/// thread writes, and take_received() for the few reads of another thread that has the latch; follow() never waits.
 
 #include <atomic>
 #include <cstdint>
@@ -82,6 +83,10 @@ class Clock {
   /// Starts the clock at 0, has PTP messages stamped, and finds the first fit, which takes some 20 ms.
   void start();
 
+  /// After a reset of the card, which stops its clock: it runs again, and what is answered here goes on where the last
+  /// fit has it now. Takes as long as start(); no receive thread may be in take_received().
+  void restart();
+
   /// Has the clock say `utc_ns` at `tsc`, which is not long ago. The register is left as it is.
   void set(std::uint64_t tsc, std::uint64_t utc_ns) noexcept;
 
@@ -130,6 +135,7 @@ class Clock {
   static constexpr std::size_t kept = 64;        ///< readings: the rate is taken over as many
   static constexpr unsigned stuck_samples = 50;  ///< a latch that holds the same stamp for so many belongs to no frame
 
+  void run(const ClockFit* before);
   Reading read_clock() noexcept;
   bool read(FollowedFit& followed) const noexcept;
   void fit_to(const Reading& newest) noexcept;

@@ -40,13 +40,22 @@ std::uint32_t checked(pci::Device& device, std::uint32_t queues) {
 
 HardwareFilter::HardwareFilter(pci::Device& device, std::uint32_t queues)
     : device_(device), queues_(checked(device, queues)), ring_(device, fewest_descriptors * sizeof(ReceiveDescriptor)) {
+  set_up_drop_queue();
+}
+
+void HardwareFilter::restart(const HardwareRules& rules) {
+  set_up_drop_queue();
+  apply(rules);
+}
+
+void HardwareFilter::set_up_drop_queue() {
   // As for any queue; but RDT stays 0 as RDH does, so that the card has no descriptor.
-  program_rx_ring(device, queues, ring_.io_address(), fewest_descriptors * std::uint32_t{sizeof(ReceiveDescriptor)});
-  enable_rx_ring(device, queues);
+  program_rx_ring(device_, queues_, ring_.io_address(), fewest_descriptors * std::uint32_t{sizeof(ReceiveDescriptor)});
+  enable_rx_ring(device_, queues_);
   // It counts in the statistics slot of its number, like the others.
-  const std::uint32_t shift = queues % 4 * 8;
-  const std::uint32_t slots = device.read(RQSMR.offset(queues / 4)) & ~(0xFFu << shift);
-  device.write(RQSMR.offset(queues / 4), slots | queues << shift);
+  const std::uint32_t shift = queues_ % 4 * 8;
+  const std::uint32_t slots = device_.read(RQSMR.offset(queues_ / 4)) & ~(0xFFu << shift);
+  device_.write(RQSMR.offset(queues_ / 4), slots | queues_ << shift);
 }
 
 HardwareFilter::~HardwareFilter() {

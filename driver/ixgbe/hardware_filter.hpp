@@ -67,11 +67,15 @@ class HardwareFilter {
   /// These rules in place of the last ones. While they change, nothing is dropped that they would not.
   void apply(const HardwareRules& rules) noexcept;
 
+  /// After a reset of the card and Port::restart(): the drop queue again, and these rules. Throws Error.
+  void restart(const HardwareRules& rules);
+
   /// The queue, and the slot of Statistics::queue, where dropped frames are counted (as no_descriptor); those of other
   /// VLANs are not among them, but are what Statistics has as unfiltered and not as good.
   std::uint32_t drop_queue() const noexcept { return queues_; }
 
  private:
+  void set_up_drop_queue();
   void apply_vlans(const HardwareRules& rules) noexcept;
   void apply_ethertypes(const HardwareRules& rules) noexcept;
   void apply_addresses(const HardwareRules::Addresses& only) noexcept;

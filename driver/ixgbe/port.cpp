@@ -69,8 +69,9 @@ MacAddress bring_up(pci::Device& device, const PortOptions& options) {
 
 Port::Port(pci::Device& device, const PortOptions& options)
     : device_(device),
+      options_(checked(device, options)),
       found_(read_link_state(device)),
-      mac_address_(bring_up(device, checked(device, options))),
+      mac_address_(bring_up(device, options)),
       statistics_(device) {
   const RxQueueOptions of_queues{.longest = longest_frame + (options.keep_fcs ? fcs_bytes : 0)};
   for (std::uint32_t i = 0; i < options.queues; ++i) {
@@ -98,6 +99,25 @@ Port::~Port() {
 void Port::enable_queues() {
   if (std::exchange(queues_enabled_, true)) return;
   for (const auto& queue : queues_) queue->enable();
+}
+
+void Port::restart() {
+  statistics_.update();  // a reset clears what is not read
+  queues_enabled_ = false;
+  hang_detector_.forget();
+  mac_address_ = bring_up(device_, options_);
+  for (const auto& queue : queues_) queue->restart();
+  if (interrupts_) interrupts_->restart();
+}
+
+std::optional<ReceiveHang> Port::find_hang() {
+  const Statistics& card = statistics_.total();
+  looks_.resize(queues_.size());
+  for (std::uint32_t i = 0; i < queues_.size(); ++i) {
+    const QueueStatistics& counts = card.queue[i];
+    looks_[i] = {device_.read(RDH.offset(i)), device_.read(RDT.offset(i)), counts.packets, counts.no_descriptor};
+  }
+  return hang_detector_.look(looks_, card);
 }
 
 void Port::start_receiving() {

@@ -19,9 +19,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <ixcap/driver/ixgbe/link.hpp>
+#include <ixcap/driver/ixgbe/receive_hang_detector.hpp>
+#include <ixcap/driver/ixgbe/registers.hpp>
 #include <ixcap/driver/ixgbe/reset.hpp>
 #include <ixcap/driver/ixgbe/rss.hpp>
 #include <ixcap/driver/ixgbe/rx_interrupts.hpp>
@@ -49,6 +52,8 @@ class Port {
   const MacAddress& mac_address() const noexcept { return mac_address_; }
   Link wait_for_link(std::chrono::milliseconds patience) { return ixgbe::wait_for_link(device_, patience); }
   Link link() { return read_link(device_); }
+  /// Whether the card is there no more: everything reads as all ones.
+  bool gone() { return device_.read(STATUS.offset()) == 0xFFFFFFFF; }
 
   /// What start_receiving() does first, by itself: whoever polls in threads that are there before the first frame calls
   /// it before they start.
@@ -56,6 +61,17 @@ class Port {
   void start_receiving();
   /// Returns when what was under way is in memory, at most 20 ms later; statistics() is up to date then.
   void stop_receiving();
+
+  /// Resets the card and programs all of it again, while port, queues and their memory stay: then it is as the
+  /// constructor left it, and start_receiving() goes on. Frames in the card and in the queues are gone: whoever wants
+  /// them has called stop_receiving() and polled them before. statistics() goes on from where it is. Clock and
+  /// HardwareFilter have a restart() of their own, for after this one; a Transmitter is made anew. The queues' threads
+  /// are outside of poll and release meanwhile. Throws Error; the port receives nothing then.
+  void restart();
+
+  /// Whether a queue, or all of them, hang: to be asked every 20 ms or so while frames are received, each time after
+  /// statistics().update(). Only restart() helps then, and may have to be tried twice.
+  std::optional<ReceiveHang> find_hang();
 
   std::uint32_t queue_count() const noexcept { return static_cast<std::uint32_t>(queues_.size()); }
   RxQueue& queue(std::uint32_t index = 0) noexcept { return *queues_[index]; }
@@ -69,11 +85,14 @@ class Port {
   void set_receive_enable(bool enable);
 
   pci::Device& device_;
+  const PortOptions options_;
   const LinkState found_;
   MacAddress mac_address_;
   std::vector<std::unique_ptr<RxQueue>> queues_;
   std::unique_ptr<RxInterrupts> interrupts_;
   StatisticsCounter statistics_;
+  ReceiveHangDetector hang_detector_;
+  std::vector<ReceiveHangDetector::QueueLook> looks_;
   bool queues_enabled_ = false;
 };
 

@@ -33,6 +33,12 @@ std::vector<pci::FileDescriptor> event_counters(pci::Device& device, std::uint32
   return counters;
 }
 
+std::uint32_t interval_of(std::chrono::nanoseconds moderation) {
+  constexpr auto longest = EITR_INTERVAL_MASK >> EITR_INTERVAL_SHIFT;
+  const auto units = std::clamp<std::int64_t>(moderation.count() / EITR_unit_ns, 0, longest);
+  return static_cast<std::uint32_t>(units) << EITR_INTERVAL_SHIFT;
+}
+
 /// The queues' bits in the masks of the first 32 messages.
 std::uint32_t bits_of(std::size_t queues) noexcept {
   return static_cast<std::uint32_t>((std::uint64_t{1} << queues) - 1);
@@ -41,10 +47,12 @@ std::uint32_t bits_of(std::size_t queues) noexcept {
 }  // namespace
 
 RxInterrupts::RxInterrupts(pci::Device& device, std::uint32_t queues, std::chrono::microseconds moderation)
-    : device_(device), counters_(event_counters(device, queues)) {
-  constexpr auto longest = EITR_INTERVAL_MASK >> EITR_INTERVAL_SHIFT;
-  const auto units = static_cast<std::uint32_t>(
-      std::clamp<std::int64_t>(std::chrono::nanoseconds(moderation).count() / EITR_unit_ns, 0, longest));
+    : device_(device), moderation_(interval_of(moderation)), counters_(event_counters(device, queues)) {
+  restart();
+}
+
+void RxInterrupts::restart() {
+  const auto queues = static_cast<std::uint32_t>(counters_.size());
   // Data sheet 7.3.1: a message for each queue, sent once and then masked; its cause is cleared as it goes out.
   device_.write(GPIE.offset(), GPIE_MULTIPLE_MSIX | GPIE_OCD | GPIE_EIAME | GPIE_PBA_SUPPORT);
   device_.write(EIAC.offset(), bits_of(queues));
@@ -53,7 +61,7 @@ RxInterrupts::RxInterrupts(pci::Device& device, std::uint32_t queues, std::chron
     const unsigned shift = queue % 2 * 16;  // IVAR: two queues, receive and transmit a byte each
     const std::uint32_t others = device_.read(IVAR.offset(queue / 2)) & ~(std::uint32_t{0xFF} << shift);
     device_.write(IVAR.offset(queue / 2), others | (queue | IVAR_VALID) << shift);
-    device_.write(EITR.offset(queue), units << EITR_INTERVAL_SHIFT | EITR_CNT_WDIS);
+    device_.write(EITR.offset(queue), moderation_ | EITR_CNT_WDIS);
   }
   std::vector<int> numbers;
   for (const pci::FileDescriptor& counter : counters_) numbers.push_back(counter.number());

@@ -37,6 +37,9 @@ class RxInterrupts {
   RxInterrupts(const RxInterrupts&) = delete;
   RxInterrupts& operator=(const RxInterrupts&) = delete;
 
+  /// After a reset of the card: what arm() asked for before is forgotten. Throws Error.
+  void restart();
+
   void arm(std::uint32_t queue) noexcept;
 
   /// Sleeps until the queue's message has come, at most `longest`. False if it has not.
@@ -44,6 +47,7 @@ class RxInterrupts {
 
  private:
   pci::Device& device_;
+  std::uint32_t moderation_;                   ///< as EITR has it
   std::vector<pci::FileDescriptor> counters_;  ///< by queue
 };
 

@@ -38,14 +38,20 @@ RxQueue::RxQueue(pci::Device& device, std::uint32_t index, std::uint32_t descrip
       index_(index),
       memory_(device, std::size_t{descriptors} * (sizeof(ReceiveDescriptor) + buffer_stride)),
       joined_memory_(std::make_unique<std::uint8_t[]>(std::size_t{joined_frames} * joined_frame_bytes)) {
-  const std::uint32_t ring_bytes = descriptors * std::uint32_t{sizeof(ReceiveDescriptor)};
+  const std::size_t ring_bytes = std::size_t{descriptors} * sizeof(ReceiveDescriptor);
   ring_ = reinterpret_cast<ReceiveDescriptor*>(memory_.data());
   buffers_ = memory_.data() + ring_bytes;
   buffers_io_address_ = memory_.io_address() + ring_bytes;
   joined_ = joined_memory_.get();
-  vectors_.arm(ring_, descriptors, buffers_io_address_);
+  restart();
+}
 
-  program_rx_ring(device, index, memory_.io_address(), ring_bytes);
+void RxQueue::restart() {
+  next_ = 0;
+  lent_ = 0;
+  skipping_ = false;
+  vectors_.arm(ring_, descriptors(), buffers_io_address_);
+  program_rx_ring(device_, index_, memory_.io_address(), descriptors() * std::uint32_t{sizeof(ReceiveDescriptor)});
 }
 
 void RxQueue::enable() {

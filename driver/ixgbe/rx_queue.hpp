@@ -13,8 +13,9 @@
 ///
 /// Memory: one DMA allocation: the ring, then the buffers, then nothing. The queue owns it; frames lent by poll() are
 /// valid until release().
-/// Threads: poll and release belong to one thread. The constructor, enable and disable may run elsewhere, before and
-/// after. Errors: set-up throws Error; poll and release never fail, they count (malformed()).
+/// Threads: poll and release belong to one thread. The constructor, enable, disable and restart may run elsewhere,
+/// before, after, and while that thread is known to be outside of poll and release. Errors: set-up throws Error; poll
+/// and release never fail, they count (malformed()).
 
 #include <array>
 #include <atomic>
@@ -52,6 +53,9 @@ class RxQueue {
   void enable();
   /// RXDCTL.ENABLE off until it reads 0: the card touches neither ring nor buffers afterwards.
   void disable();
+  /// After a reset of the card: the ring as new, every descriptor armed, and the queue programmed with it; it is not
+  /// enabled. What poll had not taken is gone.
+  void restart();
 
   /// Fills `frames` from the front with what has arrived, at most batch_size; answers how many. What an earlier poll
   /// lent must have been released.

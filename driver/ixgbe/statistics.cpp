@@ -1,3 +1,4 @@
+#include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 #include <ixcap/driver/ixgbe/statistics.hpp>
 
@@ -61,7 +62,9 @@ StatisticsCounter::StatisticsCounter(pci::Device& device) : device_(device) {
 void StatisticsCounter::update() noexcept {
   // A device that is gone reads as all ones, which are no counts.
   const auto gone = [this] { return device_.read(STATUS.offset()) == 0xFFFFFFFF; };
+  const auto receiving = [this] { return (device_.read(RXCTRL.offset()) & RXCTRL_RXEN) != 0; };
   if (gone()) return;
+  const bool received = receiving();
   const Statistics before = total_;
   for (const Counter& counter : counters) total_.*counter.member += device_.read(counter.reg.offset());
   for (const WideCounter& counter : wide_counters) {
@@ -74,7 +77,7 @@ void StatisticsCounter::update() noexcept {
     queue.bytes += read_wide(device_, QBRC_L.offset(slot), QBRC_H.offset(slot));
     queue.no_descriptor += device_.read(QPRDC.offset(slot));
   }
-  if (gone()) total_ = before;  // it went meanwhile
+  if (gone() || receiving() != received) total_ = before;  // it went, or was reset, meanwhile
 }
 
 }  // namespace ixcap::ixgbe

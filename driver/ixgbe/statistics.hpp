@@ -43,6 +43,10 @@ struct Statistics {
   std::uint64_t jabber = 0;              ///< RJC
   std::array<QueueStatistics, statistics_slots> queue;
 
+  /// Of all kinds; each frame is counted under one.
+  std::uint64_t bad_packets() const noexcept {
+    return crc_errors + illegal_symbols + error_bytes + length_errors + undersize + fragments + oversize + jabber;
+  }
   /// Sum over the queues.
   QueueStatistics all_queues() const noexcept;
 };
@@ -52,7 +56,8 @@ class StatisticsCounter {
   /// Reads and forgets what the registers hold: counting starts at zero now.
   explicit StatisticsCounter(pci::Device& device);
 
-  /// Adds what the registers have counted since the last call.
+  /// Adds what the registers have counted since the last call. Of counts that somebody else's reset has torn, some
+  /// read before it and some after, none is added.
   void update() noexcept;
   const Statistics& total() const noexcept { return total_; }
 
