@@ -33,8 +33,9 @@ constexpr std::array<Key<double>, 13> shares{{{"crc-errors", &FaultSpec::crc_err
                                               {"reordered-write-back", &FaultSpec::reordered_write_back},
                                               {"starvation", &FaultSpec::starvation},
                                               {"lost-interrupts", &FaultSpec::lost_interrupts}}};
-constexpr std::array<Key<std::uint64_t>, 2> numbers{
-    {{"remove-after", &FaultSpec::remove_after}, {"seed", &FaultSpec::seed}}};
+constexpr std::array<Key<std::uint64_t>, 3> numbers{{{"remove-after", &FaultSpec::remove_after},
+                                                     {"receive-hang", &FaultSpec::receive_hang},
+                                                     {"seed", &FaultSpec::seed}}};
 constexpr std::array<Key<std::uint64_t>, 1> times{{{"link-flap", &FaultSpec::link_flap_ns}}};
 constexpr std::array<Key<bool>, 4> switches{{{"stuck-reset", &FaultSpec::stuck_reset},
                                              {"stuck-enable", &FaultSpec::stuck_enable},
@@ -190,8 +191,9 @@ std::string FaultSpec::to_string() const {
   for (const auto& key : switches) {
     if (this->*key.member) add(key.name, "on");
   }
-  if (remove_after != 0) add("remove-after", fmt::format("{}", remove_after));
-  if (seed != FaultSpec{}.seed) add("seed", fmt::format("{}", seed));
+  for (const auto& key : numbers) {
+    if (this->*key.member != FaultSpec{}.*key.member) add(key.name, fmt::format("{}", this->*key.member));
+  }
   return text.empty() ? "none" : text;
 }
 

@@ -11,7 +11,8 @@
 ///                          reordered-write-back: those of the queues in another order; starvation: the card does not
 ///                          see the free descriptors of a queue; lost-interrupts: of messages
 ///     TIME                 link-flap: after which the link goes down, and up again, and so on
-///     FRAMES               remove-after: that come until the card is pulled out
+///     FRAMES               remove-after: that come until the card is pulled out; receive-hang: until a receive queue
+///                          takes no descriptor any more, whatever is done but a reset, after which they count anew
 ///     on, off              stuck-reset: CTRL.RST stays; stuck-enable: RXDCTL.ENABLE and TXDCTL.ENABLE stay;
 ///                          transmit-hang: nothing is sent; remove: the card is pulled out
 ///     seed                 of all that is left to chance
@@ -47,6 +48,7 @@ struct FaultSpec {
   double lost_interrupts = 0;
   std::uint64_t link_flap_ns = 0;  ///< 0: never
   std::uint64_t remove_after = 0;  ///< frames; 0: never
+  std::uint64_t receive_hang = 0;  ///< frames; 0: never
   bool stuck_reset = false;
   bool stuck_enable = false;
   bool transmit_hang = false;

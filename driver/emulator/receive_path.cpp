@@ -150,7 +150,8 @@ bool ReceivePath::has_room(const WireFrame& frame) noexcept {
   if (is_bad && !store_bad_) return true;  // it will not get as far as the ring
   if (!packet_buffer_.empty()) return false;
   if (plain_ && !is_bad) [[likely]]
-    return has_descriptors(plain_queue, queues_[plain_queue].descriptors_for(frame.wire_length));
+    return has_descriptors(plain_queue, queues_[plain_queue].descriptors_for(frame.wire_length)) ||
+           queues_[plain_queue].hung;
   const WireFrame kept = is_bad ? as_kept(frame) : frame;
   const ReceiveVerdict verdict = judge(kept, false);
   const ReceiveQueue& queue = queues_[verdict.queue];

@@ -112,6 +112,10 @@ class ReceivePath {
   /// What goes wrong with descriptors; nullptr: nothing.
   void set_faults(Faults* faults) noexcept;
 
+  /// Lets the enabled queue with the lowest number take no descriptors any more, up to reset(): its frames are dropped,
+  /// or wait in the packet buffer, as SRRCTL.DROP_EN has it.
+  void hang_queue() noexcept;
+
   /// Whether descriptors of frames that were delivered are not written back yet, as can be with faults only.
   bool write_back_is_late() const noexcept;
   /// Writes them back.

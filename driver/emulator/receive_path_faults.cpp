@@ -10,7 +10,7 @@ namespace ixcap::emulator {
 void ReceivePath::set_faults(Faults* faults) noexcept {
   faults_ = faults;
   if (faults != nullptr) return;
-  for (ReceiveQueue& queue : queues_) queue.starved = false;
+  for (ReceiveQueue& queue : queues_) queue.starved = queue.hung;
 }
 
 bool ReceivePath::write_back_is_late() const noexcept {
@@ -40,11 +40,18 @@ void ReceivePath::write_back_with_faults() noexcept {
   }
 }
 
+void ReceivePath::hang_queue() noexcept {
+  if (enabled_.empty()) return;
+  ReceiveQueue& queue = queues_[*std::ranges::min_element(enabled_)];
+  queue.hung = queue.starved = true;
+  queue.tail = queue.head;
+}
+
 /// A queue that starves sees its tail where its head is, for one pass.
 void ReceivePath::starve_queues() noexcept {
   for (const std::uint32_t index : enabled_) {
     ReceiveQueue& queue = queues_[index];
-    queue.starved = faults_->starves();
+    queue.starved = queue.hung || faults_->starves();
     if (queue.starved) queue.tail = queue.head;
   }
 }

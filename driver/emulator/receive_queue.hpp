@@ -53,6 +53,7 @@ struct ReceiveQueue {
   std::uint64_t no_descriptor = 0;
   bool armed = false;        ///< it has had a descriptor since start()
   bool starved = false;      ///< by a fault: takes no notice of the tail, which is at the head
+  bool hung = false;         ///< by a fault: starved until the card is reset
   unsigned late_passes = 0;  ///< that filled descriptors wait for a fault to end
   bool to_announce = false;  ///< descriptors were written back, and nobody was told yet
   Layout layout = Layout::one_buffer;
@@ -76,8 +77,8 @@ struct ReceiveQueue {
     return distance();
   }
 
-  /// Nothing comes of waiting for its descriptors: the driver has given it none, and wants frames dropped.
-  bool drops_all() const noexcept { return drop_enabled && !armed; }
+  /// Nothing comes of waiting for its descriptors: the driver has given it none, or it hangs, and wants frames dropped.
+  bool drops_all() const noexcept { return drop_enabled && (!armed || hung); }
 
   /// Descriptors that a frame of `length` bytes takes, without a header buffer.
   std::uint32_t descriptors_for(std::uint32_t length) const noexcept {

@@ -290,6 +290,43 @@ TEST(Faults, TransmitThatHangs) {
   EXPECT_EQ(wire.sent.size(), 1u);
 }
 
+TEST(Faults, AReceiveQueueThatHangsUntilTheReset) {
+  for (const Rate rate : {Rate{}, timed}) {
+    Nic nic(mix("count=1000&size=64"), rate, Drive::stepped);
+    nic.set_faults(parse_faults("receive-hang=30"));
+    Port port(nic, {});
+    port.start_receiving();
+    Frame lent[batch_size];
+    EXPECT_EQ(nic.step(50), 50u);
+    EXPECT_EQ(port.queue().poll(lent), 30u) << "to the frame";
+    port.queue().release();
+    EXPECT_EQ(nic.step(10), 10u);
+    EXPECT_EQ(port.queue().poll(lent), 0u);
+    EXPECT_EQ(nic.read(RDH.offset()), 30u) << "stands still, with descriptors before it";
+    EXPECT_EQ(nic.read(RDT.offset()), 29u);
+    EXPECT_EQ(nic.read(QPRDC.offset()), 30u);
+    nic.set_faults({});
+    EXPECT_EQ(nic.step(10), 10u);
+    EXPECT_EQ(port.queue().poll(lent), 0u) << "only a reset helps";
+    nic.set_faults(parse_faults("receive-hang=30"));
+    port.restart();
+    port.start_receiving();
+    EXPECT_EQ(nic.step(40), 40u);
+    EXPECT_EQ(port.queue().poll(lent), 30u) << "and again";
+    EXPECT_EQ(nic.counts().no_descriptor, 50u);
+    expect_balanced(nic.counts());
+  }
+}
+
+TEST(Faults, AQueueThatHangsHoldsUpNoOther) {
+  TwoQueues queues;
+  queues.nic.set_faults(parse_faults("receive-hang=10"));
+  for (int pass = 0; pass < 20; ++pass) queues.receive();
+  EXPECT_EQ(queues.first.filled(), 5u);
+  EXPECT_EQ(queues.second.filled(), 20u);
+  expect_balanced(queues.nic.counts());
+}
+
 TEST(Faults, ACardThatIsPulledOutIsNotThere) {
   Nic nic(mix("count=1000&size=64"), {}, Drive::stepped);
   test::bring_up(nic);
