@@ -208,7 +208,8 @@ void ixcap_statistics(const ixcap_session* session, ixcap_ledger* ledger) {
              .delivered = now.delivered,
              .counted = now.counted,
              .left_unread = now.left_unread,
-             .in_descriptors = number(now.in_descriptors)};
+             .in_descriptors = number(now.in_descriptors),
+             .lost_in_card = now.lost_in_card};
 }
 
 const char* ixcap_error(void) {

@@ -25,12 +25,12 @@ std::uint64_t DropLedger::no_descriptor_total() const noexcept {
 }
 
 std::uint64_t DropLedger::lost() const noexcept {
-  return missed.value_or(0) + no_descriptor_total() + malformed + lost_by_reader;
+  return missed.value_or(0) + no_descriptor_total() + lost_in_card + malformed + lost_by_reader;
 }
 
 std::uint64_t DropLedger::accounted_for() const noexcept {
   return rejected_by_mac.value_or(0) + not_admitted.value_or(0) + missed.value_or(0) + no_descriptor_total() +
-         malformed + filtered_by_card + filtered + lost_by_reader + delivered + counted + left_unread +
+         lost_in_card + malformed + filtered_by_card + filtered + lost_by_reader + delivered + counted + left_unread +
          in_descriptors.value_or(0);
 }
 
@@ -48,6 +48,7 @@ std::string DropLedger::to_string() const {
     add_line(text, no_descriptor[queue], fmt::format("dropped on queue {}, no free descriptor", queue),
              "filter more, write to a faster disk, or give more room with -B and --descriptors");
   }
+  add_line(text, lost_in_card, "lost in the card", "it was reset, or could not reach memory: the capture said why");
   add_line(text, malformed, "malformed descriptors", "report this: the card described a frame that cannot be");
   add_line(text, filtered_by_card, "rejected by the filter, in the card", "");
   add_line(text, filtered, "rejected by the filter", "");

@@ -3,8 +3,8 @@
 /// The drop ledger: where every frame of a capture went, and what to do about those that got lost.
 ///
 ///     on the wire = rejected by the MAC + not admitted + missed + no descriptor + malformed
-///                   + filtered by the card + filtered + lost by the reader + delivered + counted
-///                   + left unread + left in descriptors
+///                   + lost in the card + filtered by the card + filtered + lost by the reader + delivered
+///                   + counted + left unread + left in descriptors
 ///
 /// Each entry is counted on its own, by the card, the driver, the filter or the ring, so that the equation can fail and
 /// balanced() means something. While traffic flows the counters are read one after another and the equation is off by
@@ -21,12 +21,13 @@ struct DropLedger {
   /// Counters in frames; empty means that the interface cannot tell, which is not zero.
   using Count = std::optional<std::uint64_t>;
 
-  Count on_wire;                        ///< TPR
+  Count on_wire;                        ///< TPR, and what a reset by somebody else made the card forget
   Count rejected_by_mac;                ///< CRC, length, symbol errors, undersize, oversize
   Count not_admitted;                   ///< by the card's L2 filters: RXNFGPC − GPRC
   Count missed;                         ///< MPC: no room in the card's packet buffer
   std::vector<Count> no_descriptor;     ///< QPRDC, per queue
   std::vector<std::uint64_t> received;  ///< taken from each queue: part of the entries below, told for several queues
+  std::uint64_t lost_in_card = 0;       ///< in it when it was reset, or when it could not reach memory
   std::uint64_t malformed = 0;          ///< descriptors that describe no frame, dropped by the driver
   std::uint64_t filtered_by_card = 0;   ///< the same, found out by the card (SessionOptions::hardware_filter)
   std::uint64_t filtered = 0;           ///< matched no filter

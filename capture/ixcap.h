@@ -135,6 +135,7 @@ typedef struct ixcap_ledger {
   uint64_t counted;
   uint64_t left_unread;
   uint64_t in_descriptors;
+  uint64_t lost_in_card; /* when it was reset, or could not reach memory */
 } ixcap_ledger;
 void ixcap_statistics(const ixcap_session* session, ixcap_ledger* ledger);
 

@@ -52,6 +52,9 @@ class QueueWait {
     return false;
   }
 
+  /// The card was reset: what was asked of it is forgotten.
+  void forget() noexcept { armed_ = false; }
+
   /// There were frames.
   void reset() noexcept {
     idle_.reset();

@@ -20,6 +20,7 @@ void ReceiveLoop::run() noexcept {
   while (true) {
     // acquire: what the card wrote before it was stopped is seen by the poll below.
     const bool last_look = finishing_.load(std::memory_order_acquire);
+    const std::uint32_t ticket = ticket_.load(std::memory_order_acquire);  // the same
     const std::size_t polled = queue_.poll(frames);
     clock_.polled(polled, queue_.emptied(), ixgbe::read_tsc());
     if (polled != 0) {
@@ -31,11 +32,30 @@ void ReceiveLoop::run() noexcept {
     if (polled == 0) {
       if (last_look) break;
       producer_.publish();  // readers come and go while nothing is received, too
-      if (wait_.wait()) clock_.woke(ixgbe::read_tsc());
+      if (ticket != 0) [[unlikely]] {
+        stand(ticket);
+      } else if (wait_.wait()) {
+        clock_.woke(ixgbe::read_tsc());
+      }
     }
   }
   if (counters_ == nullptr) until_room([this] { return report_losses(clock_.time_of_poll_ns()); });
   producer_.close();
+}
+
+/// The queue is empty, and is somebody else's until the ticket is taken back. Nothing comes meanwhile, and whoever
+/// merges the queues by time is told so.
+void ReceiveLoop::stand(std::uint32_t ticket) noexcept {
+  standing_.store(ticket, std::memory_order_release);  // whoever sees it may have the queue
+  wait_.forget();
+  Idle idle;
+  // acquire: what was done to the queue, or that the capture ends.
+  while (ticket_.load(std::memory_order_acquire) == ticket && !finishing_.load(std::memory_order_acquire)) {
+    clock_.polled(0, true, ixgbe::read_tsc());
+    if (one_of_several_) keep_time();
+    producer_.publish();
+    idle.wait();
+  }
 }
 
 /// What is polled from now on gets later times than this, and the records before it have been published; the card may

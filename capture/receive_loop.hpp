@@ -72,6 +72,14 @@ class ReceiveLoop {
   /// The card receives no more: empty the queue and return.
   void finish() noexcept { finishing_.store(true, std::memory_order_release); }
 
+  /// Empties the queue, then leaves it alone, so that the card can be reset, until go_on() or finish(). The card must
+  /// receive no more. `ticket`: not 0, and another one each time.
+  void stand_still(std::uint32_t ticket) noexcept { ticket_.store(ticket, std::memory_order_release); }
+  /// Whether it does. Not while a reader holds it up.
+  bool stands(std::uint32_t ticket) const noexcept { return standing_.load(std::memory_order_acquire) == ticket; }
+  /// The queue is as new.
+  void go_on() noexcept { ticket_.store(0, std::memory_order_release); }
+
   /// The reader reads no more: what finds no room in the ring is left out of it.
   void abandon() noexcept { abandoned_.store(true, std::memory_order_relaxed); }
 
@@ -82,6 +90,7 @@ class ReceiveLoop {
 
  private:
   void handle(std::span<const Frame> frames) noexcept;
+  void stand(std::uint32_t ticket) noexcept;
   void keep_time() noexcept;
   void append(const Frame& frame, std::uint64_t timestamp_ns, std::uint64_t match_set, std::uint16_t flags,
               const CardStamp* stamp) noexcept;
@@ -112,9 +121,11 @@ class ReceiveLoop {
   std::atomic<std::uint64_t> bad_ = 0;
   std::atomic<std::uint64_t> stamped_ = 0;
   std::atomic<std::uint64_t> impossible_stamps_ = 0;
+  std::atomic<std::uint32_t> standing_ = 0;  ///< the ticket that it stands still for, or stood last
 
   // Written by others, seldom; read by run() once a batch.
   alignas(64) std::atomic<bool> finishing_ = false;
+  std::atomic<std::uint32_t> ticket_ = 0;  ///< to stand still for; 0: none
   std::atomic<bool> abandoned_ = false;
   std::atomic<std::uint64_t> dropped_by_card_ = 0;
 };

@@ -40,7 +40,8 @@ Session::Session(SessionOptions options)
       link_(port_.wait_for_link(options_.link_patience)),
       clock_(interface_.device(), options_.time_stamps),
       channels_(make_channels()),
-      reader_(rings(), {}) {
+      reader_(rings(), {}),
+      watch_(interface_.device(), port_, events_) {
   near_card_.reset();
   if (options_.hardware_filter) filter_in_hardware();
 }
@@ -128,6 +129,8 @@ void Session::stop() {
   for (std::jthread& thread : receive_threads_) {
     if (thread.joinable()) thread.join();
   }
+  const std::scoped_lock lock(mutex_);
+  if (trouble_ || ticket_ != 0 || port_.gone()) settle_counts();
 }
 
 void Session::abandon() noexcept {
@@ -141,6 +144,7 @@ void Session::finish_loops() noexcept {
 void Session::finish() {
   const std::scoped_lock lock(mutex_);
   if (!std::exchange(receiving_, false)) return;
+  if (!trouble_) trouble_ = watch_.look();  // if so, its consequences are counted when all is over
   try {
     port_.stop_receiving();
   } catch (...) {
@@ -151,23 +155,24 @@ void Session::finish() {
   finish_loops();
 }
 
-/// Reads the card's statistics from time to time and ends the capture with its traffic.
+/// Reads the card's statistics from time to time, looks after it, and ends the capture with its traffic.
 void Session::control(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     bool ended = false;
     {
       std::unique_lock lock(mutex_);
       wake_.wait_for(lock, stop, control_interval, [] { return false; });
-      ended = interface_.ended();
-      if (receiving_) update_statistics();
+      if (receiving_) look_after_port();
+      ended = interface_.ended() || failure_;
     }
     if (!ended) continue;
     try {
       finish();
     } catch (const Error& error) {
       const std::scoped_lock lock(mutex_);
-      failure_ = error;
+      fail(error);
     }
+    if (const std::optional<Error> error = failure()) events_.add(SessionEvent::Kind::failed, error->what());
     return;
   }
 }
@@ -175,10 +180,15 @@ void Session::control(const std::stop_token& stop) {
 void Session::update_statistics() {
   clock_.sample();
   port_.statistics().update();
+  tell_losses();
+}
+
+/// To the readers, with the next frame of each queue.
+void Session::tell_losses() noexcept {
   const ixgbe::Statistics& card = port_.statistics().total();
   for (std::size_t i = 0; i < channels_.size(); ++i) {
     // What no queue ever saw is told of in the first one's ring.
-    channels_[i]->loop.set_dropped_by_card(card.queue[i].no_descriptor + (i == 0 ? card.missed : 0));
+    channels_[i]->loop.set_dropped_by_card(card.queue[i].no_descriptor + (i == 0 ? card.missed + losses_.lost : 0));
   }
 }
 
@@ -196,6 +206,10 @@ std::optional<Error> Session::failure() const {
 
 SessionStatistics Session::statistics() const {
   const std::scoped_lock lock(mutex_);
+  return read_statistics();
+}
+
+SessionStatistics Session::read_statistics() const {
   SessionStatistics statistics{.card = port_.statistics().total(), .received = {}};
   for (std::uint32_t i = 0; i < port_.queue_count(); ++i) {
     const ReceiveCounts& counts = statistics.queue.emplace_back(channels_[i]->loop.counts());
@@ -214,10 +228,13 @@ SessionStatistics Session::statistics() const {
 }
 
 DropLedger Session::ledger() const {
-  const auto [card, received, queue, malformed, delivered, time_stamps] = statistics();
+  std::unique_lock lock(mutex_);
+  const auto [card, received, queue, malformed, delivered, time_stamps] = read_statistics();
+  const CardLosses losses = losses_;
+  lock.unlock();
   const auto minus = [](std::uint64_t whole, std::uint64_t part) { return whole > part ? whole - part : 0; };
   DropLedger ledger;
-  ledger.on_wire = card.total_packets;
+  ledger.on_wire = card.total_packets + losses.forgotten + losses.forgotten_bad;
   ledger.not_admitted = minus(card.unfiltered_packets, card.good_packets);
   if (hardware_filter_) {  // no other filter is on that would not admit them
     ledger.filtered_by_card = *ledger.not_admitted + card.queue[hardware_filter_->drop_queue()].no_descriptor;
@@ -228,17 +245,16 @@ DropLedger Session::ledger() const {
     ledger.no_descriptor.emplace_back(card.queue[i].no_descriptor);
     ledger.received.push_back(queue[i].polled);
   }
+  ledger.lost_in_card = losses.lost;
   ledger.malformed = malformed;
   ledger.filtered = minus(received.polled, received.accepted);  // a batch may have ended between the two
   ledger.delivered = delivered;
   (options_.count_only ? ledger.counted : ledger.left_unread) = minus(received.accepted, delivered);
-  ledger.in_descriptors = minus(card.all_queues().packets, received.polled + malformed);
+  ledger.in_descriptors = minus(card.all_queues().packets, received.polled + malformed + losses.lost);
   // Bad frames that came all the same were not rejected. Of those that were lost later the card does not tell that they
   // were bad, so where bad frames are captured no more can have been rejected than the other entries leave.
-  const std::uint64_t bad = card.crc_errors + card.illegal_symbols + card.error_bytes + card.length_errors +
-                            card.undersize + card.fragments + card.oversize + card.jabber;
-  const std::uint64_t not_received = minus(bad, received.bad);
-  const std::uint64_t unaccounted = minus(card.total_packets, ledger.accounted_for());
+  const std::uint64_t not_received = minus(card.bad_packets() + losses.forgotten_bad, received.bad);
+  const std::uint64_t unaccounted = minus(*ledger.on_wire, ledger.accounted_for());
   ledger.rejected_by_mac = options_.bad_frames ? std::min(not_received, unaccounted) : not_received;
   return ledger;
 }

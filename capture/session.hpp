@@ -21,6 +21,10 @@
 ///
 /// filters() changes what is captured while the session runs (filters.hpp); no frame is lost by that.
 ///
+/// A link that goes and comes back is waited for. A card that hangs, cannot reach memory or was reset by somebody else
+/// is reset and set up again, at most three times a minute, and the capture goes on; what was lost in it is in the
+/// ledger. Each such thing is one of take_events().
+///
 /// Ownership: the Session owns device, driver, ring and threads; records belong to the ring until release().
 /// Threads: one reads; one, maybe another, calls the rest; filters() belongs to any.
 /// Errors: ixcap::Error from the constructor, from start(), finish() and stop(), and for the end of the traffic from
@@ -30,6 +34,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,11 +43,14 @@
 #include <thread>
 #include <vector>
 
+#include <ixcap/capture/card_losses.hpp>
 #include <ixcap/capture/drop_ledger.hpp>
+#include <ixcap/capture/event_log.hpp>
 #include <ixcap/capture/filters.hpp>
 #include <ixcap/capture/interface.hpp>
 #include <ixcap/capture/merged_rings.hpp>
 #include <ixcap/capture/placement.hpp>
+#include <ixcap/capture/port_watch.hpp>
 #include <ixcap/capture/receive_loop.hpp>
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/capture/session_clock.hpp>
@@ -178,6 +186,9 @@ class Session {
   /// Why the traffic, or the capture, ended early; empty while it goes on and after a regular end.
   std::optional<Error> failure() const;
 
+  /// What happened to the interface since the last call. Any thread.
+  std::vector<SessionEvent> take_events() { return events_.take(); }
+
   SessionStatistics statistics() const;
   DropLedger ledger() const;
 
@@ -206,9 +217,20 @@ class Session {
     ReceiveLoop loop;
   };
 
+  /// Of the card: within restart_window.
+  static constexpr std::size_t most_restarts = 3;
+  static constexpr std::chrono::minutes restart_window{1};
+
   std::vector<std::unique_ptr<Channel>> make_channels();
   void control(const std::stop_token& stop);
   void update_statistics();
+  void tell_losses() noexcept;
+  SessionStatistics read_statistics() const;
+  void look_after_port();
+  void stop_for_restart();
+  void restart_port();
+  void settle_counts();
+  void fail(Error error);
   void finish_loops() noexcept;
   void filter_in_hardware();
 
@@ -224,9 +246,16 @@ class Session {
   SessionClock clock_;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< by queue
   SessionReader reader_;
+  EventLog events_;
 
-  mutable std::mutex mutex_;  ///< guards the port's control side and the three below
+  mutable std::mutex mutex_;  ///< guards the port's control side and all below up to receiving_
   std::condition_variable_any wake_;
+  PortWatch watch_;
+  std::optional<SessionEvent::Kind> trouble_;  ///< the card is to be reset because of it
+  std::uint32_t ticket_ = 0;                   ///< for which the loops stand still then
+  std::deque<std::chrono::steady_clock::time_point> restarts_;
+  std::string restart_failure_ = "it is no better";  ///< what came of the last restart
+  CardLosses losses_;
   std::optional<Error> failure_;
   bool receiving_ = false;
   std::vector<std::jthread> receive_threads_;

@@ -51,6 +51,10 @@ SessionClock::SessionClock(pci::Device& device, TimeStampType type) {
   card_->set(utc.tsc, utc.ns);
 }
 
+void SessionClock::restart() {
+  if (card_.has_value()) card_->restart();
+}
+
 void SessionClock::sample() noexcept {
   if (!card_.has_value()) return;
   card_->sample();

@@ -22,6 +22,9 @@ class SessionClock {
   SessionClock(const SessionClock&) = delete;
   SessionClock& operator=(const SessionClock&) = delete;
 
+  /// After a reset of the card: its clock runs again, and times go on. Takes some 20 ms; no queue is polled meanwhile.
+  void restart();
+
   /// Every 20 ms or so.
   void sample() noexcept;
 

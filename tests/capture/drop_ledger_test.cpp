@@ -13,7 +13,7 @@ using testing::Not;
 
 DropLedger every_cause() {
   DropLedger ledger;
-  ledger.on_wire = 1023 + 5;
+  ledger.on_wire = 1023 + 5 + 1024;
   ledger.rejected_by_mac = 1;
   ledger.not_admitted = 2;
   ledger.missed = 4;
@@ -25,6 +25,7 @@ DropLedger every_cause() {
   ledger.counted = 5;
   ledger.left_unread = 500;
   ledger.in_descriptors = 12;
+  ledger.lost_in_card = 1024;
   return ledger;
 }
 
@@ -39,15 +40,16 @@ TEST(DropLedger, BalancesToTheFrame) {
 
 TEST(DropLedger, EveryCauseCounts) {
   EXPECT_EQ(every_cause().no_descriptor_total(), 24u);
-  EXPECT_EQ(every_cause().lost(), 4u + 24 + 32 + 128);
+  EXPECT_EQ(every_cause().lost(), 4u + 24 + 32 + 128 + 1024);
 }
 
 TEST(DropLedger, NamesEveryCauseWithItsRemedy) {
   const std::string text = every_cause().to_string();
-  for (const char* part : {"1028  frames on the wire", "1  rejected by the MAC (CRC", "2  not for this card",
-                           "4  missed", "8  dropped on queue 0", "16  dropped on queue 1", "-B and --descriptors",
-                           "32  malformed", "64  rejected by the filter", "128  lost by the reader", "256  delivered",
-                           "5  counted", "500  left unread", "12  left in descriptors"}) {
+  for (const char* part :
+       {"2052  frames on the wire", "1  rejected by the MAC (CRC", "2  not for this card", "4  missed",
+        "8  dropped on queue 0", "16  dropped on queue 1", "-B and --descriptors", "32  malformed",
+        "64  rejected by the filter", "128  lost by the reader", "256  delivered", "5  counted", "500  left unread",
+        "12  left in descriptors", "1024  lost in the card (it was reset"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
 }
