@@ -176,6 +176,8 @@ class Capture {
   capture::pcapng::InterfaceStatistics statistics() const;
   void release_stalled_readers();
   void tell_filter_changes();
+  void tell_events();
+  void say(const std::string& sentence);
   capture::Share::Log log() const;
   DropLedger final_ledger() const;
   void summarize();
@@ -208,6 +210,7 @@ int Capture::run() {
   session_.reader().release();  // also what was read in a turn that failed
   session_.abandon();
   attempts.take([this] { session_.stop(); });
+  attempts.take([this] { tell_events(); });
   stopped_ = true;
   attempts.take([this] { files_.close(); });
   progress_.clear();
@@ -263,6 +266,7 @@ void Capture::look_around() {
     session_.finish();
   }
   if (session_.filters().changes() != told_changes_) tell_filter_changes();
+  tell_events();
   if (progress_.due()) progress_.show(written_, session_.ledger().lost());
   if (take_statistics_request()) {
     const capture::ReceiveCounts received = session_.statistics().received;
@@ -275,11 +279,26 @@ void Capture::look_around() {
 void Capture::tell_filter_changes() {
   const std::vector<capture::FilterChange> changes = session_.filters().changes_since(told_changes_);
   told_changes_ = changes.back().number;
-  progress_.clear();
-  for (const capture::FilterChange& change : changes) {
-    files_.note(change.to_string());
-    if (!options_.quiet) fmt::print(stderr, "ixcap: {}\n", change.to_string());
+  for (const capture::FilterChange& change : changes) say(change.to_string());
+}
+
+/// But for the end of the capture, which is told as its error.
+void Capture::tell_events() {
+  for (const capture::SessionEvent& event : session_.take_events()) {
+    if (event.kind == capture::SessionEvent::Kind::failed) {
+      files_.note(event.sentence);
+    } else {
+      say(event.sentence);
+    }
   }
+}
+
+/// In the file and to people.
+void Capture::say(const std::string& sentence) {
+  files_.note(sentence);
+  if (options_.quiet) return;
+  progress_.clear();
+  fmt::print(stderr, "ixcap: {}\n", sentence);
 }
 
 /// When the capture is to finish, a lossless reader that does not read must not keep it from doing so.
@@ -305,7 +324,7 @@ capture::pcapng::InterfaceStatistics Capture::statistics() const {
           .start_ns = start_ns_,
           .end_ns = stopped_ ? std::optional(now_ns) : std::nullopt,
           .received = ledger.on_wire,
-          .dropped_by_interface = ledger.missed.value_or(0) + ledger.no_descriptor_total(),
+          .dropped_by_interface = ledger.missed.value_or(0) + ledger.no_descriptor_total() + ledger.lost_in_card,
           .accepted_by_filter = statistics.received.accepted,
           .dropped_by_system = ledger.lost_by_reader + (written_ - files_.frames_accepted()),
           .delivered = files_.frames_accepted(),

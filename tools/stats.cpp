@@ -75,6 +75,7 @@ class Stats {
   static constexpr std::chrono::milliseconds look_around_interval{50};
 
   bool wait_until(Clock::time_point due);
+  void tell_events();
   void print_interval();
   void print_counts(const std::string& label, Seconds time, const std::vector<FilterCount>& counts) const;
   void print_total();
@@ -118,9 +119,18 @@ bool Stats::wait_until(Clock::time_point due) {
     if (left.count() <= 0) return true;
     session_.reader().wait(std::min(left, look_around_interval));
     session_.reader().next();  // there is never one, but maybe the end
+    tell_events();
     if (session_.reader().state() != RingState::open) return false;
   }
   return false;
+}
+
+/// But for the end, which is told as its error.
+void Stats::tell_events() {
+  for (const capture::SessionEvent& event : session_.take_events()) {
+    const bool told = event.kind != capture::SessionEvent::Kind::failed && !options_.quiet;
+    if (told) fmt::print(stderr, "ixcap: {}\n", event.sentence);
+  }
 }
 
 void Stats::print_interval() {
