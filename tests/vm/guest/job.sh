@@ -51,6 +51,16 @@ value() {
   echo "value $*" >&3
 }
 
+# timed NAME COMMAND...: the command, with the seconds it took as a value.
+timed() {
+  local name=$1 start end
+  shift
+  read -r start _ </proc/uptime
+  "$@" || return 1
+  read -r end _ </proc/uptime
+  value "$name" "$(awk "BEGIN { printf \"%.1f s\", $end - $start }")"
+}
+
 # at NAME: tells the host that the job is here.
 at() { echo "at $1" >&3; }
 
@@ -58,6 +68,15 @@ at() { echo "at $1" >&3; }
 ask() {
   echo "+ ask $*"
   echo "ask $*" >&3
+}
+
+# asked WORD...: has the host do something that it answers, and prints the answer, one line.
+asked() {
+  local line
+  ask "$@" >/dev/ttyS0
+  read -r line <&4
+  echo "< $line" >/dev/ttyS0
+  echo "$line"
 }
 
 finish() { exit "$failed"; }

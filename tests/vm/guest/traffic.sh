@@ -8,16 +8,6 @@ receive() {
 # send ADDRESS: the payload that was received, to the host, which answers with its checksum.
 send() { [ "$(socat -t 120 -b 65536 - "TCP:$1:5001" </tmp/payload)" = "$(sha256sum </tmp/payload)" ]; }
 
-# timed NAME COMMAND...: the command, with the seconds it took as a value.
-timed() {
-  local name=$1 start end
-  shift
-  read -r start _ </proc/uptime
-  "$@" || return 1
-  read -r end _ </proc/uptime
-  value "$name" "$(awk "BEGIN { printf \"%.1f s\", $end - $start }")"
-}
-
 # start_stream ADDRESS: a connection that sends some megabytes a second, as long as it can, and gets them back.
 start_stream() {
   [ -f /tmp/block ] || head -c 65536 /dev/urandom >/tmp/block

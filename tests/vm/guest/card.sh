@@ -1,0 +1,32 @@
+# The ixcap command and a card in the guest, for jobs that say `. /card.sh`.
+
+# Whoever is not to do something as root.
+alice() { su alice -c "$*"; }
+
+# refused WORDS COMMAND...: the command fails, and says so. What it said is in /tmp/said.
+refused() {
+  local words=$1
+  shift
+  if "$@" >/tmp/said 2>&1; then return 1; fi
+  cat /tmp/said
+  grep -qF -- "$words" /tmp/said
+}
+
+group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
+
+# with_driver ADDRESS NAME: whether this driver has the function.
+with_driver() { [ "$(basename "$(readlink "/sys/bus/pci/devices/$1/driver")")" = "$2" ]; }
+
+# take_card ADDRESS: for vfio-pci, by hand.
+take_card() {
+  modprobe vfio-pci
+  echo vfio-pci >"/sys/bus/pci/devices/$1/driver_override"
+  if [ -e "/sys/bus/pci/devices/$1/driver" ]; then echo "$1" >"/sys/bus/pci/devices/$1/driver/unbind"; fi
+  echo "$1" >/sys/bus/pci/drivers_probe
+  with_driver "$1" vfio-pci
+}
+
+# ledger FILE WORDS: the entry of a capture's drop ledger that begins so; of several queues, the sum. 0 if there is none.
+ledger() {
+  awk -v words="$2" '{ count = $1; sub(/^ *[0-9]+  /, "") } index($0, words) == 1 { sum += count } END { print sum + 0 }' "$1"
+}
