@@ -135,7 +135,7 @@ Finding Examination::driver() const {
     return {"driver", Verdict::ok, hands_ == Hands::bound ? "vfio-pci, by ixcap bind" : "vfio-pci", ""};
   }
   if (card_.kernel_driver.empty()) return {"driver", Verdict::fault, "none", bind_command(card_, caller_)};
-  if (const auto obstacle = pci::network_obstacle(kernel_, card_)) {
+  if (const auto obstacle = pci::network_obstacle(kernel_, card_, sudo())) {
     return {"driver", Verdict::fault, fmt::format("{}; {}", describe_interface(), obstacle->reason()),
             obstacle->mend()};
   }
@@ -143,7 +143,7 @@ Finding Examination::driver() const {
 }
 
 Finding Examination::iommu() const {
-  if (const auto missing = pci::why_no_iommu(kernel_, card_)) {
+  if (const auto missing = pci::why_no_iommu(kernel_, card_, sudo())) {
     return {"iommu", Verdict::fault, missing->reason(), missing->mend()};
   }
   return {"iommu", Verdict::ok, "on", ""};
@@ -151,7 +151,7 @@ Finding Examination::iommu() const {
 
 Finding Examination::group() const {
   if (!card_.iommu_group) return {"group", Verdict::unknown, "there are none without an IOMMU", ""};
-  if (const auto obstacle = pci::group_obstacle(kernel_, card_)) {
+  if (const auto obstacle = pci::group_obstacle(kernel_, card_, sudo())) {
     return {"group", Verdict::fault, obstacle->reason(), obstacle->mend()};
   }
   std::vector<std::string> others;
@@ -261,7 +261,7 @@ Finding Examination::pcie() const {
   const std::string finding = describe(card_.link);
   if (now >= card_.best_link.megabits_per_second()) return {"pcie", Verdict::ok, finding, ""};
   return {"pcie", Verdict::note,
-          fmt::format("{}, where the card can do {}{}; a slot that is wired for it helps", finding,
+          fmt::format("{}, where the card can do {}{}; no command mends that, a slot wired for it does", finding,
                       describe(card_.best_link), now < line_rate_mbps ? ": too slow for 10 Gb/s" : ""),
           fmt::format("{}lspci -vv -s {} | grep Lnk", sudo(), card_.address)};
 }

@@ -25,9 +25,10 @@ bool is_harmless(const Function& member) {
          member.kernel_driver == "pci-stub";
 }
 
-Error will_not_take(const Function& function, const std::string& reason, const std::string& mend) {
+Error will_not_take(const Function& function, const std::string& reason, const std::string& mend,
+                    const std::string& sudo) {
   return Error("will not take the card", function.address, reason,
-               fmt::format("{}; if it may be lost: ixcap bind {} --force", mend, function.address));
+               fmt::format("{}; if it may be lost: {}ixcap bind {} --force", mend, sudo, function.address));
 }
 
 /// Lets the function's driver go, if it has one, and has the drivers asked anew under `driver_override`.
@@ -189,19 +190,19 @@ GivenBack release_to_kernel(Kernel& kernel, const std::string& address) {
 
 }  // namespace
 
-std::optional<Error> group_obstacle(const Kernel& kernel, const Function& function) {
+std::optional<Error> group_obstacle(const Kernel& kernel, const Function& function, const std::string& sudo) {
   if (!function.iommu_group) return std::nullopt;
   for (const Function& member : group_members(*function.iommu_group, kernel.roots().sysfs)) {
     if (is_of_one_kind(member, function) || is_harmless(member)) continue;
     return will_not_take(function,
                          fmt::format("its IOMMU group {} has '{}', too, which the driver {} uses",
                                      *function.iommu_group, member.address, member.kernel_driver),
-                         "put the card into another slot");
+                         "put the card into another slot", sudo);
   }
   return std::nullopt;
 }
 
-std::optional<Error> network_obstacle(const Kernel& kernel, const Function& function) {
+std::optional<Error> network_obstacle(const Kernel& kernel, const Function& function, const std::string& sudo) {
   for (const Function& member : taken_along(kernel, function, false)) {
     if (member.network_interface.empty()) continue;
     const auto interfaces = interfaces_over(member.network_interface, kernel.roots().sysfs);
@@ -209,13 +210,13 @@ std::optional<Error> network_obstacle(const Kernel& kernel, const Function& func
       if (!kernel.default_route(interface)) continue;
       return will_not_take(function,
                            fmt::format("the default route leaves through its network interface {}", interface),
-                           "take another card");
+                           "take another card", sudo);
     }
     if (interfaces.size() == 1) continue;
     return will_not_take(function,
                          fmt::format("{} is built upon its network interface {}, and would not come back by itself",
                                      interfaces[1], interfaces[0]),
-                         "take it apart first");
+                         "take it apart first", sudo);
   }
   return std::nullopt;
 }

@@ -70,13 +70,14 @@ Hands hands_of(const Kernel& kernel, const Function& function);
 /// Nothing if it can.
 std::optional<Error> why_not_open(const Kernel& kernel, const std::string& address);
 
-/// Why the machine has no IOMMU that covers the function, and what turns it on. Nothing if it has.
-std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function);
+/// Why the machine has no IOMMU that covers the function, and what turns it on. Nothing if it has. Here and below
+/// `sudo` stands before what only root may run.
+std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function, const std::string& sudo = "");
 
 /// What taking the function would cost without --force, as bind() refuses it: the machine its network, or another
 /// device its driver. Nothing if it costs nothing.
-std::optional<Error> network_obstacle(const Kernel& kernel, const Function& function);
-std::optional<Error> group_obstacle(const Kernel& kernel, const Function& function);
+std::optional<Error> network_obstacle(const Kernel& kernel, const Function& function, const std::string& sudo = "");
+std::optional<Error> group_obstacle(const Kernel& kernel, const Function& function, const std::string& sudo = "");
 
 /// What bind() takes with `function` from its IOMMU group, itself among it.
 std::vector<Function> taken_along(const Kernel& kernel, const Function& function, bool force);

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -26,8 +28,8 @@ bool has_parameter(const std::string& command_line, const std::string& parameter
 }
 
 /// The commands that change the kernel's command line on Debian; `expression` is sed's.
-std::string edit_command_line(const std::string& expression) {
-  return "sed -i '" + expression + "' /etc/default/grub && update-grub && reboot";
+std::string edit_command_line(const std::string& sudo, const std::string& expression) {
+  return fmt::format("{0}sed -i '{1}' /etc/default/grub && {0}update-grub && {0}reboot", sudo, expression);
 }
 
 struct Vendor {
@@ -35,21 +37,31 @@ struct Vendor {
   const char* table;        ///< of ACPI, with which the firmware tells of its IOMMU
   const char* firmware_option;
 };
+constexpr Vendor intel{"intel_iommu", "DMAR", "VT-d"};
+constexpr Vendor amd{"amd_iommu", "IVRS", "AMD-Vi, or IOMMU"};
+
+/// Whose IOMMU the firmware tells of; where it tells of none, that of the processor's maker. (Virtual machines mix.)
+const Vendor& vendor_of(const Roots& roots) {
+  std::error_code absent;
+  for (const Vendor* vendor : {&intel, &amd}) {
+    if (fs::exists(roots.sysfs + "/firmware/acpi/tables/" + vendor->table, absent)) return *vendor;
+  }
+  return read_text(roots.procfs + "/cpuinfo").find("AuthenticAMD") != std::string::npos ? amd : intel;
+}
 
 }  // namespace
 
-std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function) {
+std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function, const std::string& sudo) {
   if (function.iommu_group) return std::nullopt;
   const Roots& roots = kernel.roots();
-  const bool amd = read_text(roots.procfs + "/cpuinfo").find("AuthenticAMD") != std::string::npos;
-  const Vendor vendor = amd ? Vendor{"amd_iommu", "IVRS", "AMD-Vi, or IOMMU"} : Vendor{"intel_iommu", "DMAR", "VT-d"};
+  const Vendor& vendor = vendor_of(roots);
   const std::string command_line = read_text(roots.procfs + "/cmdline");
   const auto refuse = [&](const std::string& reason, const std::string& mend) {
     return Error("no IOMMU confines the card", function.address, reason, mend);
   };
   for (const std::string& off : {std::string(vendor.switch_name) + "=off", std::string("iommu=off")}) {
     if (has_parameter(command_line, off)) {
-      return refuse("the kernel was started with " + off, edit_command_line("s/ *\\b" + off + "\\b//"));
+      return refuse("the kernel was started with " + off, edit_command_line(sudo, "s/ *\\b" + off + "\\b//"));
     }
   }
   std::error_code absent;
@@ -59,10 +71,11 @@ std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function
                                                   " in the BIOS setup; in a virtual machine, give it one");
   }
   const std::string on = std::string(vendor.switch_name) + "=on";
-  if (!amd && !has_parameter(command_line, on)) {
-    return refuse("the kernel was started without " + on, edit_command_line("s/^GRUB_CMDLINE_LINUX=\"/&" + on + " /"));
+  if (&vendor == &intel && !has_parameter(command_line, on)) {
+    return refuse("the kernel was started without " + on,
+                  edit_command_line(sudo, "s/^GRUB_CMDLINE_LINUX=\"/&" + on + " /"));
   }
-  return refuse("the kernel uses none for it", "see why: dmesg | grep -iE 'dmar|iommu|amd-vi'");
+  return refuse("the kernel uses none for it", fmt::format("see why: {}dmesg | grep -iE 'dmar|iommu|amd-vi'", sudo));
 }
 
 }  // namespace ixcap::pci

@@ -79,7 +79,9 @@ TEST_F(ExaminationTest, TheKernelsDriverIsInTheWayAndBindMendsIt) {
 TEST_F(ExaminationTest, TheDefaultRouteIsSaid) {
   machine.default_routes = {"enp3s0f0"};
   EXPECT_THAT(find("driver").finding, HasSubstr("the default route leaves through its network interface enp3s0f0"));
-  EXPECT_THAT(find("driver").mend, AllOf(HasSubstr("take another card"), HasSubstr("--force")));
+  EXPECT_EQ(find("driver").mend, "take another card; if it may be lost: ixcap bind 0000:03:00.0 --force");
+  caller = alice;
+  EXPECT_THAT(find("driver").mend, HasSubstr(": sudo ixcap bind "));
 }
 
 TEST_F(ExaminationTest, AJournalWithoutItsBindingIsAFault) {
@@ -104,7 +106,11 @@ TEST_F(ExaminationTest, ALentCardHasItsCaptureNamed) {
 TEST_F(ExaminationTest, NoIommu) {
   fs::remove(machine.path(std::string(device) + "iommu_group"));
   EXPECT_EQ(find("iommu").verdict, Verdict::fault);
-  EXPECT_THAT(find("iommu").mend, HasSubstr("intel_iommu=on"));
+  machine.put("proc/cpuinfo", "vendor_id : GenuineIntel");
+  const std::string edit = "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&intel_iommu=on /' /etc/default/grub";
+  EXPECT_EQ(find("iommu").mend, edit + " && update-grub && reboot");
+  caller = alice;
+  EXPECT_EQ(find("iommu").mend, "sudo " + edit + " && sudo update-grub && sudo reboot");
   EXPECT_EQ(find("group").verdict, Verdict::unknown);
 }
 
@@ -121,6 +127,9 @@ TEST_F(ExaminationTest, AForeignMemberOfTheGroup) {
                .class_code = "0x010601"});
   EXPECT_EQ(find("group").verdict, Verdict::fault);
   EXPECT_THAT(find("group").finding, HasSubstr("'0000:04:00.0'"));
+  EXPECT_EQ(find("group").mend, "put the card into another slot; if it may be lost: ixcap bind 0000:03:00.0 --force");
+  caller = alice;
+  EXPECT_THAT(find("group").mend, HasSubstr(": sudo ixcap bind "));
 }
 
 TEST_F(ExaminationTest, NoVfioModule) {
@@ -190,7 +199,7 @@ TEST_F(ExaminationTest, ASlotThatIsTooNarrow) {
   EXPECT_EQ(find("pcie").finding, "x8 at 5.0 GT/s");
   put("current", "5.0 GT/s PCIe", "4");
   EXPECT_EQ(find("pcie").finding,
-            "x4 at 5.0 GT/s, where the card can do x8 at 5.0 GT/s; a slot that is wired for it helps");
+            "x4 at 5.0 GT/s, where the card can do x8 at 5.0 GT/s; no command mends that, a slot wired for it does");
   put("current", "2.5 GT/s PCIe", "4");
   EXPECT_THAT(find("pcie").finding, HasSubstr("too slow for 10 Gb/s"));
   EXPECT_THAT(find("pcie").mend, HasSubstr("lspci -vv -s 0000:03:00.0"));

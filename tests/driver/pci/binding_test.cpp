@@ -200,6 +200,9 @@ TEST_F(Binding, WithoutAnIommuItSaysHowToTurnItOn) {
   EXPECT_THAT(why(), HasSubstr("see why: dmesg"));
   machine.put("proc/cmdline", "amd_iommu=off");
   EXPECT_THAT(why(), HasSubstr("started with amd_iommu=off"));
+  fs::remove(machine.path("sys/firmware/acpi/tables/IVRS"));
+  machine.put("sys/firmware/acpi/tables/DMAR", "");  // a virtual machine's, on whatever processor
+  EXPECT_THAT(why(), HasSubstr("started without intel_iommu=on"));
 }
 
 TEST_F(Binding, RefusesToGiveBackWhatAProgramUses) {
