@@ -73,6 +73,12 @@ void VfioDevice::check_kind() {
   if (!read_config(config_vendor, identity_.vendor) || !read_config(config_device, identity_.device)) {
     throw Error(opening, identity_.address, "its configuration space cannot be read", ask_kernel);
   }
+  // Registers of a card that is out of its slot can be mapped all the same, and touching them would be a bus error.
+  if (!answers()) {
+    throw Error(opening, identity_.address, "the card does not answer: it was pulled, or lost its power or its bus",
+                "see what the kernel says (sudo dmesg); when it answers again, bind it again: sudo ixcap bind " +
+                    identity_.address);
+  }
   identity_.description = fmt::format("PCI device {:04x}:{:04x}", identity_.vendor, identity_.device);
 }
 
@@ -149,11 +155,13 @@ void VfioDevice::unmap_dma(std::uint64_t io_address, const Pages& pages) noexcep
 
 /// Some registers may hold all ones. Class and revision in configuration space do not (the vendor, which the kernel
 /// answers by itself, would tell nothing).
-void VfioDevice::notice_absence() noexcept {
+bool VfioDevice::answers() const noexcept {
   std::uint32_t class_and_revision = 0;
-  if (!read_config(config_class, class_and_revision) || class_and_revision == all_ones) {
-    gone_.store(true, std::memory_order_relaxed);  // says all there is to say
-  }
+  return read_config(config_class, class_and_revision) && class_and_revision != all_ones;
+}
+
+void VfioDevice::notice_absence() noexcept {
+  if (!answers()) gone_.store(true, std::memory_order_relaxed);  // says all there is to say
 }
 
 /// Nobody reads the counter, so it stays what it is once the kernel has asked.

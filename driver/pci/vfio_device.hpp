@@ -54,6 +54,7 @@ class VfioDevice final : public Device {
 
  private:
   void check_kind();
+  bool answers() const noexcept;
   void map_registers();
   void find_interrupts();
   void listen_to_requests();

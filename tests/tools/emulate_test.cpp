@@ -107,7 +107,8 @@ TEST(Emulate, ServesSeveralCardsAndOneClientAfterTheOther) {
   EXPECT_EQ(server.wait().status, 0);
 }
 
-TEST(Emulate, LeavesACaptureWithWhatItHasWhenItEnds) {
+/// A capture whose server ends in mid-stream by this signal says so, and keeps what it has.
+void end_under_a_capture(int signal_number) {
   const TemporaryFolder folder;
   Process server({IXCAP_COMMAND, "emulate", "-q", "--socket", folder.file("nic.sock"), "--traffic", "mix?rate=1G"});
   while (server.running() && !std::filesystem::exists(folder.file("nic.sock"))) std::this_thread::yield();
@@ -119,12 +120,20 @@ TEST(Emulate, LeavesACaptureWithWhatItHasWhenItEnds) {
     return absent ? 0 : bytes;
   };
   while (capture.running() && size() < 100'000) std::this_thread::yield();
-  server.send(SIGTERM);
+  server.send(signal_number);
   EXPECT_THAT(server.wait().err, IsEmpty());
   const Result result = capture.wait();
   EXPECT_EQ(result.status, 1);
-  EXPECT_THAT(result.err, HasSubstr("gone"));
+  EXPECT_THAT(result.err, HasSubstr("its server is gone"));
   EXPECT_GT(read_capture(folder.file("out.pcapng")).frames.size(), 100u);
+}
+
+TEST(Emulate, LeavesACaptureWithWhatItHasWhenItEnds) {
+  end_under_a_capture(SIGTERM);
+}
+
+TEST(Emulate, LeavesACaptureWithWhatItHasWhenItIsKilled) {
+  end_under_a_capture(SIGKILL);
 }
 
 TEST(Emulate, MakesFaultsHappenFromTheStart) {
