@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <ixcap/driver/error.hpp>
@@ -21,6 +22,7 @@ namespace {
 struct Arguments {
   std::string address;
   std::string user;
+  std::optional<uid_t> owner;  // that user
   bool force = false;
 };
 
@@ -39,12 +41,11 @@ void bind_card(const Arguments& arguments) {
   const pci::Function card = require_card(arguments.address, kernel.roots().sysfs);
   const std::string user = arguments.user.empty() ? "" : " --user " + arguments.user;
   require_root("cannot bind the card", fmt::format("ixcap bind {}{}", card.address, user));
-  pci::BindOptions options{.user = {}, .force = arguments.force, .holder = {}};
-  if (!arguments.user.empty()) options.user = find_user(arguments.user);
-  const pci::Bound bound = pci::bind(kernel, card.address, options);
+  const pci::Bound bound =
+      pci::bind(kernel, card.address, {.user = arguments.owner, .force = arguments.force, .holder = {}});
   for (const std::string& function : bound.functions) fmt::print(stderr, "ixcap: vfio-pci has {}\n", function);
   if (bound.functions.empty()) fmt::print(stderr, "ixcap: vfio-pci has {} already\n", card.address);
-  if (options.user) fmt::print(stderr, "ixcap: {} may open it\n", arguments.user);
+  if (arguments.owner) fmt::print(stderr, "ixcap: {} may open it\n", arguments.user);
   fmt::print(stderr, "ixcap: next: ixcap capture -i {0} -w out.pcapng; to give it back: ixcap unbind {0}\n",
              card.address);
 }
@@ -65,9 +66,11 @@ void add_bind_command(CLI::App& application, int& status) {
   CLI::App* command = application.add_subcommand("bind", "Take a card from the kernel's driver, for captures");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("ADDRESS", arguments->address, "The card, like 0000:03:00.0 or 03:00.0")->required();
-  command->add_option("--user", arguments->user, "Who may capture from it, by name or number; otherwise root");
+  CLI::Option* const user =
+      command->add_option("--user", arguments->user, "Who may capture from it, by name or number; otherwise root");
   command->add_flag("--force", arguments->force, "Even if that costs the machine its default route or another device");
-  command->callback([arguments, &status] {
+  command->callback([arguments, user, &status] {
+    if (*user) arguments->owner = find_user(arguments->user);  // also nobody: a "$USER" that is not set
     bind_card(*arguments);
     status = 0;
   });

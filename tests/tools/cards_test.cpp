@@ -52,6 +52,8 @@ TEST(Cards, WhatIsNoAddressIsRefused) {
 
 TEST(Cards, WhatIsNotThereIsRefused) {
   expect_refusal(run({IXCAP_COMMAND, "bind", nowhere}), "there is no PCI device at this address");
+  for (const char* user : {"", "no-such-user"})
+    expect_refusal(run({IXCAP_COMMAND, "bind", "--user", user, nowhere}), "there is no such user");
   expect_refusal(run({IXCAP_COMMAND, "doctor", nowhere}), "there is no PCI device at this address");
   expect_refusal(run({IXCAP_COMMAND, "capture", "-i", nowhere, "-w", "/dev/null"}), "there is no PCI device");
   expect_refusal(run({IXCAP_COMMAND, "capture", "--bind", "-i", nowhere, "-w", "/dev/null"}), "there is no PCI device");
