@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <liburing.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <cstring>
 #include <deque>
 #include <new>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -27,6 +29,8 @@ namespace {
 constexpr std::size_t page_bytes = 4096;  // what every disk and file system is content with as an alignment
 constexpr std::size_t chunk_count = 4;
 constexpr std::size_t room_for_last_block = 64 * 1024;  // a longer one makes its chunk grow
+constexpr std::size_t look_bytes = 16 * 1024;           // after so many it is seen whether a write is done
+constexpr std::size_t huge_page_bytes = std::size_t{2} << 20;
 
 struct FreeMemory {
   void operator()(std::uint8_t* memory) const noexcept { std::free(memory); }
@@ -44,12 +48,17 @@ struct Chunk {
   std::uint64_t frames_before = 0;
   std::size_t last_block = 0;  // the one that goes over the end
   std::uint64_t last_frames = 0;
+  std::optional<int> result;  // of its write, when that is done
 
+  /// Large ones lie on huge pages where there are some: a write is then few pieces of memory to the kernel and to the
+  /// disk, which takes half of the processor time and makes the disk faster, too.
   void grow(std::size_t wanted, std::size_t used) {
     if (wanted <= capacity) return;
-    const std::size_t size = (wanted + page_bytes - 1) / page_bytes * page_bytes;
-    auto* const memory = static_cast<std::uint8_t*>(std::aligned_alloc(page_bytes, size));
+    const std::size_t unit = wanted < huge_page_bytes / 2 ? page_bytes : huge_page_bytes;
+    const std::size_t size = (wanted + unit - 1) / unit * unit;
+    auto* const memory = static_cast<std::uint8_t*>(std::aligned_alloc(unit, size));
     if (memory == nullptr) throw std::bad_alloc();
+    if (unit == huge_page_bytes) ::madvise(memory, size, MADV_HUGEPAGE);
     if (used != 0) std::memcpy(memory, bytes.get(), used);
     bytes.reset(memory);
     capacity = size;
@@ -100,7 +109,8 @@ class DirectSink final : public FileSink {
   Chunk* take_chunk();
   int pass_on(Buffer& buffer, std::uint64_t frames);
   int collect(bool wait);
-  void submit_next();
+  void submit_full();
+  int take_result(bool wait) noexcept;
   int finish_plainly(Chunk& chunk, std::size_t written);
   void end_at(const Chunk& chunk, std::size_t written);
 
@@ -113,8 +123,8 @@ class DirectSink final : public FileSink {
 
   std::array<Chunk, chunk_count> chunks_;
   std::vector<Chunk*> free_;
-  std::deque<Chunk*> full_;  // in the order of the file; the first is on its way
-  bool submitted_ = false;
+  std::deque<Chunk*> full_;  // in the order of the file; the first are on their way
+  unsigned in_flight_ = 0;   // writes that the kernel has and we have not seen done
   Chunk* current_ = nullptr;
   std::uint64_t plain_end_ = 0;  // up to here flush() has written
 };
@@ -124,10 +134,9 @@ int DirectSink::make_room(Buffer& buffer, std::uint64_t frames, std::size_t coun
     current_ = take_chunk();
     buffer = {current_->bytes.get(), chunk_bytes_, 0};
   }
-  if (buffer.used >= chunk_bytes_) {
-    if (const int error_number = pass_on(buffer, frames); error_number != 0) return error_number;
-  }
-  buffer.capacity = chunk_bytes_;
+  if (const int error_number = buffer.used < chunk_bytes_ ? collect(false) : pass_on(buffer, frames); error_number != 0)
+    return error_number;
+  buffer.capacity = std::min(chunk_bytes_, buffer.used + std::max(count, look_bytes));
   if (count <= chunk_bytes_ - buffer.used) return 0;
   // The block that comes goes over the end, and nothing comes after it.
   current_->last_block = buffer.used;
@@ -152,8 +161,9 @@ int DirectSink::pass_on(Buffer& buffer, std::uint64_t frames) {
     chunk.last_frames = frames;
   }
   chunk.length = buffer.used / page_bytes * page_bytes;
+  chunk.result.reset();
   full_.push_back(&chunk);
-  submit_next();
+  submit_full();
   if (const int error_number = collect(false); error_number != 0) return error_number;
   while (free_.empty()) {
     if (const int error_number = collect(true); error_number != 0) return error_number;
@@ -170,40 +180,50 @@ int DirectSink::pass_on(Buffer& buffer, std::uint64_t frames) {
   return 0;
 }
 
-void DirectSink::submit_next() {
-  if (submitted_ || full_.empty()) return;
-  submitted_ = true;
-  if (!direct_) return;
-  const Chunk& chunk = *full_.front();
-  io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
-  io_uring_prep_write(entry, descriptor_, chunk.bytes.get(), static_cast<unsigned>(chunk.length), chunk.offset);
-  // Not by this thread, not even as far as it could: a write that makes a file longer waits.
-  io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
+/// Gives the kernel all that is full, as one chain: it begins a write when the one before is done, without us, and
+/// when that one has failed or was short it does not begin it at all.
+void DirectSink::submit_full() {
+  if (in_flight_ != 0 || full_.empty() || full_.front()->result || !direct_) return;
+  for (Chunk* const chunk : full_) {
+    io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+    io_uring_prep_write(entry, descriptor_, chunk->bytes.get(), static_cast<unsigned>(chunk->length), chunk->offset);
+    // Not by this thread, not even as far as it could: a write that makes a file longer waits.
+    io_uring_sqe_set_flags(entry, IOSQE_ASYNC | (chunk == full_.back() ? 0u : IOSQE_IO_LINK));
+    io_uring_sqe_set_data(entry, chunk);
+  }
   const SignalShield shield;
   int submitted = 0;
   do {
     submitted = io_uring_submit(&ring_);
   } while (submitted == -EINTR || submitted == -EAGAIN || submitted == -EBUSY);
-  if (submitted < 0) direct_ = false;
+  in_flight_ = static_cast<unsigned>(std::max(submitted, 0));
+  if (in_flight_ < full_.size()) direct_ = false;
 }
 
-/// Takes note of the write that is done, if one is, and starts the next. `wait`: there is one.
+/// Takes the next result there is. 0, or an errno; EAGAIN: there is none, and we do not `wait`.
+int DirectSink::take_result(bool wait) noexcept {
+  io_uring_cqe* entry = nullptr;
+  int result = 0;
+  do {
+    result = wait ? io_uring_wait_cqe(&ring_, &entry) : io_uring_peek_cqe(&ring_, &entry);
+  } while (wait && result == -EINTR);
+  if (result != 0) return -result;
+  static_cast<Chunk*>(io_uring_cqe_get_data(entry))->result = entry->res;
+  io_uring_cqe_seen(&ring_, entry);
+  --in_flight_;
+  return 0;
+}
+
+/// Takes note of the first write that is full if it is done, and gives the kernel more. `wait`: until it is.
 int DirectSink::collect(bool wait) {
   if (full_.empty()) return 0;
   Chunk& chunk = *full_.front();
-  std::size_t written = 0;
-  if (direct_) {
-    io_uring_cqe* entry = nullptr;
-    int result = 0;
-    do {
-      result = wait ? io_uring_wait_cqe(&ring_, &entry) : io_uring_peek_cqe(&ring_, &entry);
-    } while (wait && result == -EINTR);
-    if (result != 0) return wait ? -result : 0;
-    written = entry->res > 0 ? static_cast<std::size_t>(entry->res) : 0;
-    if (entry->res == -EINVAL) direct_ = false;
-    io_uring_cqe_seen(&ring_, entry);
+  while (!chunk.result && in_flight_ != 0) {
+    if (const int error_number = take_result(wait); error_number != 0) return wait ? error_number : 0;
   }
-  submitted_ = false;
+  const int result = chunk.result.value_or(0);  // none: it was not given to the kernel
+  if (result == -EINVAL) direct_ = false;
+  const auto written = static_cast<std::size_t>(std::max(result, 0));
   if (written < chunk.length) {
     if (const int error_number = finish_plainly(chunk, written); error_number != 0) return error_number;
   }
@@ -211,7 +231,7 @@ int DirectSink::collect(bool wait) {
   frames_written_ = chunk.last_frames;
   full_.pop_front();
   free_.push_back(&chunk);
-  submit_next();
+  submit_full();
   return 0;
 }
 
@@ -267,9 +287,8 @@ int DirectSink::flush(Buffer& buffer, std::uint64_t frames) {
 
 int DirectSink::close() noexcept {
   if (!std::exchange(open_, false)) return 0;
-  io_uring_cqe* entry = nullptr;
   // The kernel reads from our memory until then.
-  while (submitted_ && direct_ && io_uring_wait_cqe(&ring_, &entry) == -EINTR) {
+  while (in_flight_ != 0 && take_result(true) == 0) {
   }
   io_uring_queue_exit(&ring_);
   return 0;

@@ -1,7 +1,7 @@
 #pragma once
 
-/// A sink that writes past the page cache (O_DIRECT) and without waiting for the disk (io_uring): blocks of pages, one
-/// of them on its way to the disk, some more waiting, while the next is being filled.
+/// A sink that writes past the page cache (O_DIRECT) and without waiting for the disk (io_uring): blocks of pages,
+/// those that are full on their way to the disk one after the other, while the next is being filled.
 ///
 ///     file   | block 0 | block 1 | ...  | pages of a whole buffer each, in order, so that a process which is killed
 ///                                         leaves no gap

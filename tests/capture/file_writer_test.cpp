@@ -143,11 +143,12 @@ TEST(FileWriter, RefusesAPathItCannotWriteAndSaysWhatToDo) {
   }
 }
 
-TEST(FileWriter, LeavesAReadableFileWhenThereIsNoRoomForMore) {
+void expect_readable_when_full(const FileWriterOptions& options) {
   constexpr rlim_t limit = 1'000'003;  // within a block, and within a buffer
   const test::TemporaryFolder folder;
   const FileSizeLimit full(limit);
-  FileWriter writer(folder.file("x.pcapng"), {.buffer_bytes = 30'000});
+  FileWriter writer(folder.file("x.pcapng"), options);
+  SCOPED_TRACE(writer.describe());
   const Error error = write_until_error(writer);
   EXPECT_GT(writer.bytes_written(), limit - 1200);  // everything up to the last block that fits
   EXPECT_LT(writer.frames_written(), writer.frames_accepted());
@@ -162,6 +163,30 @@ TEST(FileWriter, LeavesAReadableFileWhenThereIsNoRoomForMore) {
   EXPECT_THROW(writer.flush(), Error);
   EXPECT_NO_THROW(writer.close());
   expect_whole(folder.file("x.pcapng"), writer.frames_written(), writer.bytes_written());
+}
+
+TEST(FileWriter, LeavesAReadableFileWhenThereIsNoRoomForMore) {
+  expect_readable_when_full({.buffer_bytes = 30'000});
+}
+
+// Past the page cache several buffers are on their way when the first of them does not fit.
+TEST(FileWriter, LeavesAReadableFileWhenThereIsNoRoomForWhatIsOnItsWay) {
+  for (const std::size_t buffer_bytes : {4096, 30'000, 400'000})
+    expect_readable_when_full({.buffer_bytes = buffer_bytes, .direct = true});
+}
+
+TEST(FileWriter, PastThePageCacheTheFileIsTheSame) {
+  const test::TemporaryFolder folder;
+  for (const bool direct : {false, true}) {
+    FileWriter writer(folder.file(direct ? "direct" : "plain"), {.buffer_bytes = 20'000, .direct = direct});
+    for (std::uint64_t i = 0; i < 10'000; ++i) {
+      write_frame(writer, i);
+      if (i % 1000 == 0) writer.flush();
+    }
+    writer.close();
+    expect_whole(writer.name(), 10'000, writer.bytes_written());
+  }
+  EXPECT_EQ(contents(folder.file("direct")), contents(folder.file("plain")));
 }
 
 TEST(FileWriter, CutsAFileThatStandardOutputAppendsTo) {
