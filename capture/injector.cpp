@@ -25,6 +25,14 @@ Injector::Injector(InjectorOptions options)
       port_(std::in_place, interface_.device(), port_options) {
   link_ = port_->wait_for_link(options_.link_patience);
   transmitter_.emplace(interface_.device(), options_.descriptors);
+  if (options_.time_stamps) stamps_.emplace(interface_.device());
+}
+
+std::size_t Injector::send(std::span<const Frame> frames) noexcept {
+  std::size_t taken = 0;
+  while (taken < frames.size() && put(frames[taken])) ++taken;
+  commit();
+  return taken;
 }
 
 void Injector::supervise() {
@@ -34,6 +42,7 @@ void Injector::supervise() {
   }
   const Clock::time_point now = Clock::now();
   transmitter_->update_statistics();
+  if (stamps_.has_value()) stamps_->look_after();
   watch_link(now);
   if (transmitter_->hangs(now)) reset();
 }
@@ -63,12 +72,15 @@ void Injector::reset() {
   InjectionCounts before = counts();
   before.lost_in_reset += std::exchange(before.in_flight, 0);
   ++before.resets;
+  if (stamps_.has_value()) stamps_->give_up();
+  const TransmitStampCounts stamped = stamp_counts();
   transmitter_.reset();
   port_.reset();
   earlier_ = before;
   port_.emplace(interface_.device(), port_options);
   link_ = port_->wait_for_link(options_.link_patience);
   transmitter_.emplace(interface_.device(), options_.descriptors);
+  if (stamps_.has_value()) stamps_.emplace(interface_.device(), stamped);
 }
 
 bool Injector::flush(std::chrono::milliseconds patience) {

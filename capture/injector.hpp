@@ -5,6 +5,7 @@
 ///     capture::Injector injector({.interface = "0000:03:00.0"});
 ///     injector.send(frames);                        as many as there is room for, never waits
 ///     ... injector.supervise() now and then ...     statistics, link, a queue that hangs
+///     injector.take_stamped()                       when the card sent a PTP message, if asked for
 ///     injector.flush(5s);
 ///     injector.counts()                             sent, and not sent under a reason
 ///
@@ -25,6 +26,7 @@
 #include <string>
 
 #include <ixcap/capture/interface.hpp>
+#include <ixcap/capture/transmit_stamps.hpp>
 #include <ixcap/driver/frame.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/driver/ixgbe/transmitter.hpp>
@@ -36,6 +38,7 @@ struct InjectorOptions {
   std::uint32_t descriptors = ixgbe::TxQueue::default_descriptors;
   /// For the link to come up, at the start and after it went down.
   std::chrono::milliseconds link_patience{10'000};
+  bool time_stamps = false;  ///< the card stamps PTP event messages as they go out: take_stamped()
 };
 
 /// given = on_wire + lost_in_reset + in_flight + unsent; what was refused (too short, too long) was not given.
@@ -68,9 +71,15 @@ class Injector {
   Injector& operator=(const Injector&) = delete;
 
   /// As ixgbe::TxQueue has them.
-  bool put(const Frame& frame) noexcept { return transmitter_->queue().put(frame); }
+  bool put(const Frame& frame) noexcept {
+    return stamps_.has_value() ? stamps_->put(transmitter_->queue(), frame) : transmitter_->queue().put(frame);
+  }
   void commit() noexcept { transmitter_->queue().commit(); }
-  std::size_t send(std::span<const Frame> frames) noexcept { return transmitter_->queue().send(frames); }
+  std::size_t send(std::span<const Frame> frames) noexcept;
+
+  /// A frame that the card has stamped since: to be asked for after every commit(), because no other is stamped
+  /// meanwhile. Always empty without InjectorOptions::time_stamps.
+  std::optional<StampedFrame> take_stamped() noexcept { return stamps_.has_value() ? stamps_->take() : std::nullopt; }
 
   /// Reads the card's statistics and looks after link and queue. Throws Error when the device is gone, when the link
   /// stays down, and when the queue hangs whatever is done.
@@ -82,6 +91,9 @@ class Injector {
 
   /// Not while another thread calls the above.
   InjectionCounts counts();
+  TransmitStampCounts stamp_counts() noexcept {
+    return stamps_.has_value() ? stamps_->counts() : TransmitStampCounts{};
+  }
 
   Interface& interface() noexcept { return interface_; }
   ixgbe::Link link() const noexcept { return link_; }
@@ -100,6 +112,7 @@ class Injector {
   std::optional<ixgbe::Port> port_;  ///< empty only when a reset has failed
   ixgbe::Link link_;
   std::optional<ixgbe::Transmitter> transmitter_;  ///< as port_
+  std::optional<TransmitStamps> stamps_;           ///< if asked for
   InjectionCounts earlier_;                        ///< of the transmitters before this one
   unsigned resets_in_vain_ = 0;
   std::optional<Clock::time_point> link_down_since_;

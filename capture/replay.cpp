@@ -41,6 +41,7 @@ void Replay::run() {
   report_.out_of_order = schedule_.out_of_order();
   if (timed_) measure();
   injector_.flush(flush_patience);
+  take_stamped();
   if (!timed_) measure();
   if (!stopping() && traffic_.failure().has_value()) throw Error(*traffic_.failure());
 }
@@ -74,12 +75,14 @@ void Replay::send(const emulator::WireFrame& frame) {
   progress_.store(report_.frames, std::memory_order_relaxed);
   if (uncommitted_ == due_ps_.size()) {
     commit();
+    take_stamped();
     supervise_in_time(Clock::now());
   }
 }
 
 void Replay::wait_until(std::uint64_t due_ps) {
   while (!stopping()) {
+    take_stamped();
     const std::uint64_t now = now_ps();
     if (now >= due_ps) return;
     const std::uint64_t left_ps = due_ps - now;
@@ -110,6 +113,11 @@ void Replay::commit() noexcept {
     }
   }
   uncommitted_ = 0;
+}
+
+void Replay::take_stamped() {
+  const std::optional<StampedFrame> frame = injector_.take_stamped();
+  if (frame.has_value() && on_stamped_) on_stamped_(*frame);
 }
 
 void Replay::supervise_in_time(Clock::time_point now) {

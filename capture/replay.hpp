@@ -19,6 +19,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include <ixcap/capture/injector.hpp>
 #include <ixcap/capture/pacing_error.hpp>
@@ -45,6 +47,10 @@ class Replay {
 
   Replay(Injector& injector, emulator::Traffic& traffic, const ReplayPace& pace);
 
+  /// Before run(), whose thread then calls it for each frame that the card has stamped, where the injector has time
+  /// stamps. What it throws, run() does.
+  void on_stamped(std::function<void(const StampedFrame&)> function) { on_stamped_ = std::move(function); }
+
   void run();
 
   /// Ends run() soon: what was given to the card by then is still sent.
@@ -62,6 +68,7 @@ class Replay {
   void wait_until(std::uint64_t due_ps);
   void commit() noexcept;
   void measure() noexcept;
+  void take_stamped();
   void supervise_in_time(Clock::time_point now);
   std::uint64_t now_ps() noexcept;
   bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
@@ -70,6 +77,7 @@ class Replay {
   emulator::Traffic& traffic_;
   bool timed_;
   ReplaySchedule schedule_;
+  std::function<void(const StampedFrame&)> on_stamped_;
   Clock::time_point start_;
   Clock::time_point next_supervision_;
   std::uint64_t clock_ps_ = 0;  ///< the last that now_ps() answered

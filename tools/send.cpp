@@ -14,6 +14,7 @@
 #include <thread>
 
 #include <ixcap/capture/injector.hpp>
+#include <ixcap/capture/pcapng_writer.hpp>
 #include <ixcap/capture/replay.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
 #include <ixcap/driver/error.hpp>
@@ -36,6 +37,7 @@ struct SendOptions {
   std::optional<std::uint64_t> loop;
   std::uint64_t count = 0;  // 0: no limit
   std::uint32_t descriptors = ixgbe::TxQueue::default_descriptors;
+  std::string stamps;
   bool quiet = false;
   bool verbose = false;
 };
@@ -103,9 +105,13 @@ class Send {
         spec_(traffic_spec(options)),
         pace_(pace(options, spec_)),
         traffic_(checked_traffic(options, spec_)),
-        injector_({.interface = options.interface, .descriptors = options.descriptors}),
+        injector_({.interface = options.interface,
+                   .descriptors = options.descriptors,
+                   .time_stamps = !options.stamps.empty()}),
         replay_(injector_, *traffic_, pace_),
-        progress_(!options.quiet) {}
+        progress_(!options.quiet) {
+    if (!options.stamps.empty()) keep_stamps();
+  }
 
   /// Sends until the file ends, the count is reached or a signal comes. Answers the exit status.
   int run();
@@ -120,17 +126,20 @@ class Send {
     return emulator::open_traffic(spec);
   }
 
+  void keep_stamps();
   void replay();
   void look_around();
-  void summarize(const InjectionCounts& counts) const;
+  void summarize(const InjectionCounts& counts);
   void print_reasons(const InjectionCounts& counts) const;
   void print_pace(const InjectionCounts& counts) const;
+  void print_stamps();
 
   const SendOptions& options_;
   emulator::TrafficSpec spec_;
   capture::ReplayPace pace_;
   std::unique_ptr<emulator::Traffic> traffic_;
   capture::Injector injector_;
+  std::optional<capture::PcapngWriter> stamps_;
   capture::Replay replay_;
   Progress progress_;
   std::mutex mutex_;  ///< guards the two below
@@ -138,6 +147,26 @@ class Send {
   bool over_ = false;
   std::optional<Error> failure_;
 };
+
+/// Has the frames that the card stamps written to a file, with their stamps.
+void Send::keep_stamps() {
+  capture::Interface& interface = injector_.interface();
+  stamps_.emplace(options_.stamps, capture::pcapng::InterfaceDescription{
+                                       .name = interface.name(),
+                                       .description = "what the card has stamped as it sent it: UTC when the "
+                                                      "run started, left to its own oscillator from then on"});
+  replay_.on_stamped([this](const capture::StampedFrame& frame) {
+    const auto captured = static_cast<std::uint32_t>(frame.bytes.size());
+    stamps_->write({.timestamp_ns = frame.time_ns,
+                    .data = frame.bytes.data(),
+                    .captured_length = captured,
+                    .wire_length = frame.wire_length,
+                    .reception = capture::pcapng::reception_of(frame.bytes.data(), captured, {}),
+                    .queue = 0,
+                    .outbound = true});
+    stamps_->flush();
+  });
+}
 
 int Send::run() {
   if (!options_.quiet) {
@@ -160,6 +189,7 @@ void Send::replay() {
   std::optional<Error> failure;
   try {
     replay_.run();
+    if (stamps_.has_value()) stamps_->close();
   } catch (const Error& error) {
     failure = error;
   }
@@ -178,7 +208,7 @@ void Send::look_around() {
   }
 }
 
-void Send::summarize(const InjectionCounts& counts) const {
+void Send::summarize(const InjectionCounts& counts) {
   const auto plural = [](std::uint64_t count) { return count == 1 ? "" : "s"; };
   fmt::print(stderr, "{} packet{} sent\n", counts.on_wire, plural(counts.on_wire));
   fmt::print(stderr, "{} packet{} not sent\n", counts.not_sent(), plural(counts.not_sent()));
@@ -191,7 +221,17 @@ void Send::summarize(const InjectionCounts& counts) const {
     fmt::print(stderr, "{} frame{} truncated in {} file: the missing bytes are zeros\n", counts.queue.zero_filled,
                counts.queue.zero_filled == 1 ? " was" : "s were", counts.queue.zero_filled == 1 ? "its" : "their");
   }
+  if (stamps_.has_value()) print_stamps();
   if (!options_.quiet) print_pace(counts);
+}
+
+void Send::print_stamps() {
+  const capture::TransmitStampCounts counts = injector_.stamp_counts();
+  fmt::print(stderr, "{} PTP message{} stamped by the card, written to {}; its clock is known to {:.3f} us\n",
+             counts.stamped, counts.stamped == 1 ? "" : "s", options_.stamps, counts.clock_error_ns / 1000);
+  if (counts.not_asked != 0)
+    fmt::print(stderr, "{:>10}  not stamped: the card was still at the one before\n", counts.not_asked);
+  if (counts.unanswered != 0) fmt::print(stderr, "{:>10}  not stamped: the card made no stamp\n", counts.unanswered);
 }
 
 void Send::print_reasons(const InjectionCounts& counts) const {
@@ -251,6 +291,8 @@ void add_send_command(CLI::App& application, int& status) {
   command->add_option("-c,--count", options->count, "Stop after this many packets")->check(CLI::PositiveNumber);
   command->add_option("--descriptors", options->descriptors, "Transmit descriptors, a power of two from 64 to 8192")
       ->capture_default_str();
+  command->add_option("--stamps", options->stamps,
+                      "Have the card stamp PTP event messages as it sends them, and write these to a pcapng file");
   command->add_flag("-q", options->quiet, "Print only what was sent and what was not");
   command->add_flag("-v", options->verbose, "Tell of short packets that were padded, too");
   command->callback([options, &status] {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include <ixcap/driver/ixgbe/clock.hpp>
+#include <ixcap/driver/ixgbe/ptp.hpp>
 #include <ixcap/driver/ixgbe/register_bits.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
 
@@ -15,31 +16,8 @@ namespace {
 
 constexpr std::uint32_t increment = 0xCCCCCC;  // 6.4 ns in units of 2^-21 ns, rounded down
 constexpr std::uint32_t growth = 1u << TIMINCA_PERIOD_SHIFT | increment;
-constexpr std::uint32_t ethertype_ptp = 0x88F7;
-constexpr std::uint32_t ptp_event_port = 319;
-
-// Of a PTP message (IEEE 1588-2008 13.3), bytes from its start.
-constexpr std::size_t identity_offset = 22;  // what the card keeps of the sender's identity
-constexpr std::size_t sequence_offset = 30;
-constexpr std::size_t message_bytes = 34;
-
 constexpr std::uint64_t all_ones = ~std::uint64_t{0};  // what a card that is gone reads as
 constexpr double fading = 0.99;                        // of a surprise, each sample
-
-std::uint32_t big_16(const std::uint8_t* bytes) noexcept {
-  return std::uint32_t{bytes[0]} << 8 | bytes[1];
-}
-
-/// The PTP message in a frame that the card has stamped, so its headers have been looked at; empty if there is none.
-std::span<const std::uint8_t> ptp_message(std::span<const std::uint8_t> frame) noexcept {
-  constexpr std::size_t ethertype = 12;
-  constexpr std::size_t tag = 4;
-  std::size_t l3 = ethertype + 2;
-  if (frame.size() < l3 + tag + message_bytes) return {};
-  if (big_16(&frame[ethertype]) == 0x8100) l3 += tag;
-  if (big_16(&frame[l3 - 2]) != ethertype_ptp) l3 += (frame[l3] & 0xFu) * 4 + 8;  // IPv4 and UDP
-  return frame.size() >= l3 + message_bytes ? frame.subspan(l3) : std::span<const std::uint8_t>{};
-}
 
 /// Holds the receive latch for the time of one function, which is a few register reads; waits for whoever has it.
 class LatchUse {
@@ -195,12 +173,12 @@ std::optional<std::uint64_t> Clock::take_received(std::span<const std::uint8_t> 
   if ((device_.read(TSYNCRXCTL.offset()) & TSYNCRXCTL_VALID) == 0) return std::nullopt;
   const std::uint32_t identity_low = device_.read(RXSATRL.offset());
   const std::uint32_t high = device_.read(RXSATRH.offset());
-  const std::span<const std::uint8_t> message = ptp_message(frame);
+  const std::span<const std::uint8_t> message = ptp_event(frame);
   const auto is = [&message](std::uint32_t bytes, std::size_t offset, std::size_t count) {
     return std::memcmp(&message[offset], &bytes, count) == 0;
   };
-  const bool its_own = !message.empty() && is(identity_low, identity_offset, 4) &&
-                       is(high & 0xFFFF, identity_offset + 4, 2) && is(high >> 16, sequence_offset, 2);
+  const bool its_own = !message.empty() && is(identity_low, ptp_identity_offset, 4) &&
+                       is(high & 0xFFFF, ptp_identity_offset + 4, 2) && is(high >> 16, ptp_sequence_offset, 2);
   if (!its_own) return std::nullopt;
   const std::uint64_t low = device_.read(RXSTMPL.offset());
   return fit().stamp_to_ns(low | std::uint64_t{device_.read(RXSTMPH.offset())} << 32);

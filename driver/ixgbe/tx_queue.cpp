@@ -79,7 +79,7 @@ void TxQueue::disable() {
   wait_for(device_, TXDCTL, index_, TXDCTL_ENABLE, 0, queue_patience, "cannot disable a transmit queue of");
 }
 
-bool TxQueue::put(const Frame& frame) noexcept {
+bool TxQueue::put(const Frame& frame, bool stamped) noexcept {
   if (frame.wire_length < shortest_frame || frame.wire_length > longest_frame) [[unlikely]] {
     ++(frame.wire_length < shortest_frame ? counts_.too_short : counts_.too_long);
     return true;
@@ -90,7 +90,7 @@ bool TxQueue::put(const Frame& frame) noexcept {
     reclaim();
     if (descriptors > room()) return false;
   }
-  write_frame(frame, length);
+  write_frame(frame, length, data_descriptor | (stamped ? TransmitDescriptor::TSTAMP : 0));
   uncommitted_ = true;
   ++counts_.frames;
   counts_.bytes += length;
@@ -101,7 +101,7 @@ bool TxQueue::put(const Frame& frame) noexcept {
 }
 
 /// Fills the descriptors of one frame, for which there is room, and their buffers: what was captured, then zeros.
-void TxQueue::write_frame(const Frame& frame, std::uint32_t length) noexcept {
+void TxQueue::write_frame(const Frame& frame, std::uint32_t length, std::uint32_t command) noexcept {
   const std::uint32_t captured = std::min(frame.captured_length, frame.wire_length);
   for (std::uint32_t offset = 0; offset < length; offset += buffer_bytes) {
     const std::uint32_t bytes = std::min(length - offset, buffer_bytes);
@@ -110,7 +110,7 @@ void TxQueue::write_frame(const Frame& frame, std::uint32_t length) noexcept {
     if (copied != 0) std::memcpy(buffer, frame.data + offset, copied);
     if (copied < bytes) std::memset(buffer + copied, 0, bytes - copied);
     const std::uint32_t end = offset + bytes == length ? TransmitDescriptor::EOP : 0;
-    ring_[next_].prepare(buffers_io_address_ + std::uint64_t{next_} * buffer_stride, data_descriptor | end | bytes,
+    ring_[next_].prepare(buffers_io_address_ + std::uint64_t{next_} * buffer_stride, command | end | bytes,
                          length << TransmitDescriptor::PAYLEN_shift);
     next_ = (next_ + 1) & mask_;
   }

@@ -65,8 +65,8 @@ class TxQueue {
   void disable();
 
   /// Copies a frame into the ring, or refuses and counts it. False if there is no room: commit(), and try again when
-  /// the card has sent something.
-  bool put(const Frame& frame) noexcept;
+  /// the card has sent something. `stamped`: the card latches when the frame goes out (Clock::take_transmitted).
+  bool put(const Frame& frame, bool stamped = false) noexcept;
 
   /// Gives everything that was put to the card.
   void commit() noexcept;
@@ -90,7 +90,7 @@ class TxQueue {
   };
 
   std::uint32_t room() const noexcept { return mask_ - ((next_ - oldest_) & mask_); }
-  void write_frame(const Frame& frame, std::uint32_t length) noexcept;
+  void write_frame(const Frame& frame, std::uint32_t length, std::uint32_t command) noexcept;
   void close_batch() noexcept;
   void reclaim() noexcept;
 

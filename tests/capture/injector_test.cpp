@@ -10,6 +10,7 @@
 #include <ixcap/capture/injector.hpp>
 
 #include "tests/capture/served_nic.hpp"
+#include "tests/driver/ptp_frames.hpp"
 
 namespace ixcap::capture {
 namespace {
@@ -65,6 +66,52 @@ TEST(Injector, CountsWhatTheCardThrewAwayWithoutALink) {
   EXPECT_EQ(counts.on_wire, 10u);
   EXPECT_EQ(counts.unsent(), 10u);
   EXPECT_EQ(counts.not_sent(), 10u);
+}
+
+/// A frame of those bytes, whole.
+Frame lend(const std::vector<std::uint8_t>& bytes) {
+  const auto length = static_cast<std::uint32_t>(bytes.size());
+  return {bytes.data(), length, length};
+}
+
+TEST(Injector, HasPtpMessagesStamped) {
+  test::ServedNic served;
+  Injector injector({.interface = served.interface(), .time_stamps = true});
+  const std::vector<std::uint8_t> other(60, 2);
+  std::uint64_t last_ns = 0;
+  for (std::uint16_t sequence = 0; sequence < 100; ++sequence) {
+    const std::vector<std::uint8_t> message =
+        test::PtpFrame{.sequence = sequence, .over_udp = sequence % 2 == 0}.bytes();
+    const std::vector<Frame> frames = {lend(other), lend(message), lend(other), lend(message)};
+    ASSERT_EQ(injector.send(frames), frames.size());
+    EXPECT_TRUE(injector.flush(60s));
+    const std::optional<StampedFrame> stamped = injector.take_stamped();
+    ASSERT_TRUE(stamped.has_value()) << sequence;
+    EXPECT_EQ(stamped->bytes, message);
+    EXPECT_GT(stamped->time_ns, last_ns);
+    EXPECT_FALSE(injector.take_stamped().has_value());
+    last_ns = stamped->time_ns;
+  }
+  const TransmitStampCounts counts = injector.stamp_counts();
+  EXPECT_EQ(counts.stamped, 100u);
+  EXPECT_EQ(counts.not_asked, 100u) << "the second of each batch came while the first was under way";
+  EXPECT_EQ(counts.unanswered, 0u);
+}
+
+TEST(Injector, WaitsInVainForAStampNoLongerThanItMust) {
+  test::ServedNic served;
+  Injector injector({.interface = served.interface(), .time_stamps = true});
+  const std::vector<std::uint8_t> message = test::PtpFrame{}.bytes();
+  const std::vector<Frame> frames = {lend(message)};
+  served.nic().set_carrier(false);
+  injector.send(frames);
+  EXPECT_TRUE(injector.flush(60s));
+  served.nic().set_carrier(true);
+  while (injector.stamp_counts().unanswered == 0) injector.supervise();
+  injector.send(frames);
+  EXPECT_TRUE(injector.flush(60s));
+  EXPECT_TRUE(injector.take_stamped().has_value());
+  EXPECT_EQ(injector.stamp_counts().not_stamped(), 1u);
 }
 
 TEST(Injector, SaysThatTheLinkStaysDown) {

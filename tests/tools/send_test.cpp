@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "tests/driver/ptp_frames.hpp"
 #include "tests/process.hpp"
 #include "tests/tools/capture_files.hpp"
 
@@ -140,6 +141,24 @@ TEST(Send, FinishesCleanlyAtASignal) {
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_THAT(result.err, HasSubstr("\n0 packets not sent\n"));
   }
+}
+
+TEST(Send, WritesWhatTheCardHasStamped) {
+  const TemporaryFolder folder;
+  std::vector<CapturedFrame> frames;
+  for (std::uint16_t sequence = 0; sequence < 5; ++sequence) {
+    for (const auto& bytes : {PtpFrame{.sequence = sequence}.bytes(), std::vector<std::uint8_t>(60, 2)}) {
+      frames.push_back({bytes, static_cast<std::uint32_t>(bytes.size())});
+    }
+  }
+  write_capture(folder.file("sent.pcap"), frames);
+  const Result result = run({IXCAP_COMMAND, "send", "-i", "emulator", "--rate", "10pps", "--stamps",
+                             folder.file("stamps.pcapng"), folder.file("sent.pcap")});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("5 PTP messages stamped by the card, written to " + folder.file("stamps.pcapng")));
+  const std::vector<CapturedFrame> stamped = read_capture(folder.file("stamps.pcapng")).frames;
+  ASSERT_EQ(stamped.size(), 5u);
+  for (std::size_t i = 0; i < stamped.size(); ++i) EXPECT_EQ(stamped[i].bytes, frames[2 * i].bytes);
 }
 
 TEST(Send, RefusesMistakesWithTheirMend) {
