@@ -17,6 +17,10 @@ SessionOptions completed(SessionOptions options) {
   return options;
 }
 
+ixgbe::FlowTableSize flow_table(const SessionOptions& options) {
+  return options.hardware_filter ? ixgbe::flow_table_for(options.hardware_flows) : ixgbe::FlowTableSize::none;
+}
+
 ixgbe::PortOptions port_options(const SessionOptions& options, pci::Device& device) {
   // A device without interrupts is polled adaptively all the same; only one that is to have nothing else needs them.
   const bool wanted = options.poll != PollMode::busy;
@@ -25,7 +29,8 @@ ixgbe::PortOptions port_options(const SessionOptions& options, pci::Device& devi
           .queues = options.queues,
           .keep_fcs = options.keep_fcs,
           .bad_frames = options.bad_frames,
-          .interrupts = wanted && (there || options.poll == PollMode::interrupt)};
+          .interrupts = wanted && (there || options.poll == PollMode::interrupt),
+          .flow_table = flow_table(options)};
 }
 
 }  // namespace
@@ -49,11 +54,13 @@ Session::Session(SessionOptions options)
 /// From now on the card's rules follow the filters.
 void Session::filter_in_hardware() {
   hardware_filter_.emplace(interface_.device(), port_.queue_count());
+  if (options_.hardware_flows != 0) hardware_flows_.emplace(interface_.device(), flow_table(options_));
   filters_.watch([this](const filter::LiveSet::Filters& filters) {
     ixgbe::HardwareRules rules = hardware_rules(filters);
     const std::scoped_lock lock(mutex_);
     hardware_filter_->apply(rules);
     hardware_rules_ = std::move(rules);
+    if (hardware_flows_) hardware_flows_->follow(excluded_flows(filters));
   });
 }
 

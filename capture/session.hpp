@@ -47,6 +47,7 @@
 #include <ixcap/capture/drop_ledger.hpp>
 #include <ixcap/capture/event_log.hpp>
 #include <ixcap/capture/filters.hpp>
+#include <ixcap/capture/hardware_flows.hpp>
 #include <ixcap/capture/interface.hpp>
 #include <ixcap/capture/merged_rings.hpp>
 #include <ixcap/capture/placement.hpp>
@@ -72,6 +73,9 @@ struct SessionOptions {
   bool keep_fcs = false;         ///< frames end with their FCS, and it counts in their lengths
   bool bad_frames = false;       ///< frames with errors are captured, too: record_bad_mask
   bool hardware_filter = false;  ///< the card throws away what no filter can match: hardware_rules.hpp
+  /// With that, flows of a set that every filter excludes, too: room for so many (a conversation is two), at most
+  /// ixgbe::most_flow_drops, which takes up to half of the card's packet buffer: hardware_flows.hpp.
+  std::uint32_t hardware_flows = 0;
   TimeStampType time_stamps = TimeStampType::adapter_unsynced;  ///< whose clock: time_stamps.hpp
   bool count_only = false;  ///< statistics mode: counts() grows, and no reader gets anything but the end
   std::size_t ring_bytes = std::size_t{64} << 20;  ///< a power of two; shared out evenly between several queues
@@ -242,6 +246,7 @@ class Session {
   ixgbe::Port port_;
   ixgbe::Link link_;
   std::optional<ixgbe::HardwareFilter> hardware_filter_;
+  std::optional<HardwareFlows> hardware_flows_;
   ixgbe::HardwareRules hardware_rules_;  ///< under mutex_
   SessionClock clock_;
   std::vector<std::unique_ptr<Channel>> channels_;  ///< by queue

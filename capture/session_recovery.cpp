@@ -55,6 +55,7 @@ void Session::restart_port() {
   try {
     port_.restart();
     if (hardware_filter_) hardware_filter_->restart(hardware_rules_);
+    if (hardware_flows_) hardware_flows_->restart();
     clock_.restart();
     port_.start_receiving();
   } catch (const Error& error) {

@@ -38,6 +38,16 @@ FlowTable<2>::Key ipv6_key(const Address& address) noexcept {
 FlowTable<2>::Key ipv4_key(const Flow& flow) noexcept {
   return {four_bytes(flow.source) | four_bytes(flow.destination) << 32, ports_and_protocol(flow)};
 }
+Flow flow_of(const FlowTable<2>::Key& key) noexcept {
+  Flow flow;
+  const std::array addresses{static_cast<std::uint32_t>(key[0]), static_cast<std::uint32_t>(key[0] >> 32)};
+  std::memcpy(flow.source.bytes.data(), &addresses[0], sizeof addresses[0]);
+  std::memcpy(flow.destination.bytes.data(), &addresses[1], sizeof addresses[1]);
+  flow.source_port = static_cast<std::uint16_t>(key[1]);
+  flow.destination_port = static_cast<std::uint16_t>(key[1] >> 16);
+  flow.protocol = static_cast<std::uint8_t>(key[1] >> 32);
+  return flow;
+}
 FlowTable<5>::Key ipv6_key(const Flow& flow) noexcept {
   const auto source = sixteen_bytes(flow.source);
   const auto destination = sixteen_bytes(flow.destination);
@@ -130,23 +140,46 @@ Flow FlowSet::same_for_both_directions(const Flow& flow) const noexcept {
 template <typename Entry>
 Inserted FlowSet::insert_entry(const Entry& entry) {
   const std::scoped_lock lock(changing_);
-  return with_table(*this, entry, [this](auto& table, const auto& key) {
+  const Inserted inserted = with_table(*this, entry, [this](auto& table, const auto& key) {
     const std::size_t size = this->size();
     if (size == capacity_) return table.contains(key) ? Inserted::present : Inserted::full;
-    const Inserted inserted = table.insert(key);
-    if (inserted == Inserted::added) size_.store(size + 1, std::memory_order_relaxed);  // relaxed: a count of its own
-    return inserted;
+    const Inserted added = table.insert(key);
+    if (added == Inserted::added) size_.store(size + 1, std::memory_order_relaxed);  // relaxed: a count of its own
+    return added;
   });
+  if (inserted == Inserted::added) tell(&FlowWatcher::inserted, entry);
+  return inserted;
 }
 
 template <typename Entry>
 bool FlowSet::erase_entry(const Entry& entry) {
   const std::scoped_lock lock(changing_);
-  return with_table(*this, entry, [this](auto& table, const auto& key) {
-    if (!table.erase(key)) return false;
+  return with_table(*this, entry, [&](auto& table, const auto& key) {
+    if (!table.contains(key)) return false;
+    tell(&FlowWatcher::erased, entry);
+    table.erase(key);
     size_.store(size() - 1, std::memory_order_relaxed);  // relaxed: a count of its own
     return true;
   });
+}
+
+void FlowSet::tell(void (FlowWatcher::*what)(const Flow&) noexcept, const Flow& flow) const noexcept {
+  if (watchers_.empty()) return;
+  const Flow same = same_for_both_directions(flow);
+  if (same.source.family != Family::ipv4) return;
+  for (FlowWatcher* const watcher : watchers_) (watcher->*what)(same);
+}
+
+void FlowSet::watch(FlowWatcher& watcher) const {
+  if (!flows_) throw Error("cannot use flow set", name_, "it holds addresses, no flows", "watch one that holds flows");
+  const std::scoped_lock lock(changing_);
+  watchers_.push_back(&watcher);
+  flows_->ipv4.for_each([&](const FlowTable<2>::Key& key) { watcher.inserted(flow_of(key)); });
+}
+
+void FlowSet::unwatch(FlowWatcher& watcher) const noexcept {
+  const std::scoped_lock lock(changing_);
+  std::erase(watchers_, &watcher);
 }
 
 Inserted FlowSet::insert(const Address& address) {
@@ -170,6 +203,7 @@ bool FlowSet::contains(const Flow& flow) const {
 
 void FlowSet::clear() noexcept {
   const std::scoped_lock lock(changing_);
+  for (FlowWatcher* const watcher : watchers_) watcher->cleared();
   const auto clear_both = [](auto& tables) {
     tables.ipv4.clear();
     tables.ipv6.clear();

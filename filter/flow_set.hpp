@@ -29,6 +29,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <ixcap/driver/frame.hpp>
 #include <ixcap/filter/flow_key.hpp>
@@ -44,6 +45,19 @@ enum class FlowKind : std::uint8_t {
 
 /// Which of a frame's addresses is looked up in a set of addresses.
 enum class FlowSide : std::uint8_t { either, source, destination };
+
+/// Keeps something else in step with a set of flows. Called while the set cannot change, by whoever changes it: must
+/// not throw, nor use the set.
+class FlowWatcher {
+ public:
+  virtual ~FlowWatcher() = default;
+  /// In a set of conversations, one of its two directions.
+  virtual void inserted(const Flow& flow) noexcept = 0;
+  /// Is about to go.
+  virtual void erased(const Flow& flow) noexcept = 0;
+  /// All are about to go.
+  virtual void cleared() noexcept = 0;
+};
 
 class FlowSet {
  public:
@@ -71,6 +85,11 @@ class FlowSet {
 
   /// Takes milliseconds in a large set. Look-ups meanwhile see some entries gone and others not yet.
   void clear() noexcept;
+
+  /// The watcher is told of all IPv4 flows that are there, and of every change from then on, until unwatch(). Not for a
+  /// set of addresses. The watcher outlives that.
+  void watch(FlowWatcher& watcher) const;
+  void unwatch(FlowWatcher& watcher) const noexcept;
 
   /// Reserved, in bytes: the most this set ever takes.
   std::size_t memory_bytes() const noexcept;
@@ -103,6 +122,8 @@ class FlowSet {
   template <typename Entry>
   bool erase_entry(const Entry& entry);
   Flow same_for_both_directions(const Flow& flow) const noexcept;
+  void tell(void (FlowWatcher::*what)(const Flow&) noexcept, const Flow& flow) const noexcept;
+  void tell(void (FlowWatcher::*)(const Flow&) noexcept, const Address&) const noexcept {}  // of addresses, nobody
   std::uint64_t match_addresses(std::span<const FrameKey> keys, std::uint64_t wanted, bool FrameKey::*has,
                                 Address Flow::*address) const noexcept;
   std::uint64_t match_flows(std::span<const FrameKey> keys, std::uint64_t wanted) const noexcept;
@@ -112,8 +133,9 @@ class FlowSet {
   std::size_t capacity_;
   std::optional<AddressTables> addresses_;  // one of the two
   std::optional<FlowTables> flows_;
-  std::mutex changing_;
-  std::atomic<std::size_t> size_ = 0;  // written under changing_
+  mutable std::mutex changing_;
+  mutable std::vector<FlowWatcher*> watchers_;  // under changing_
+  std::atomic<std::size_t> size_ = 0;           // written under changing_
 };
 
 }  // namespace ixcap::filter

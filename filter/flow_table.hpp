@@ -31,6 +31,7 @@
 /// Threads: find and contains: any number at once; insert, erase and clear: one at a time.
 /// Errors: Error from the constructor; otherwise none.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -91,6 +92,18 @@ class FlowTable {
   /// In time proportional to the capacity, not to the number of keys.
   void clear() noexcept;
 
+  /// Calls use(key) for each key: for the writer, while it changes nothing.
+  template <typename Use>
+  void for_each(Use use) const {
+    for (std::size_t bucket = 0; bucket < bucket_count_; ++bucket) {
+      for (std::uint32_t left = ~slots_with(buckets_[bucket], 0) & all_slots; left != 0; left &= left - 1) {
+        Key key;
+        std::copy_n(key_at(bucket, static_cast<std::size_t>(std::countr_zero(left))), words, key.begin());
+        use(key);
+      }
+    }
+  }
+
   bool contains(const Key& key) const noexcept { return find(std::span(&key, 1)) != 0; }
 
   /// Bit i is set if keys[i] is in the table. `keys`: at most batch_size. All memory is asked for in advance, so the
@@ -101,6 +114,7 @@ class FlowTable {
 
  private:
   static constexpr std::size_t tags_a_word = 4;
+  static constexpr std::uint32_t all_slots = (1u << slots) - 1;
   static constexpr std::size_t tag_words = slots / tags_a_word;
 
   struct alignas(64) Bucket {

@@ -11,6 +11,7 @@
 
 namespace ixcap::emulator {
 
+using ixgbe::flow_hash;
 using ixgbe::ReceiveDescriptor;
 using L3 = ParsedFrame::L3;
 using L4 = ParsedFrame::L4;
@@ -20,7 +21,6 @@ namespace {
 constexpr std::uint32_t packet_buffer = 512 * 1024;  // with what Flow Director takes of it
 constexpr std::uint32_t kept_back = 2;               // filters of every table that software cannot have
 constexpr std::uint32_t tag_that_counts = 0xEFFF;    // all but the CFI bit
-constexpr unsigned kind_shift = 16;                  // in FlowKey::flow
 constexpr std::uint32_t kind_l4 = 3;
 constexpr std::uint32_t kind_udp = 1;
 constexpr std::uint32_t kind_ipv6 = 4;
@@ -69,23 +69,6 @@ std::uint32_t kind_of(const ParsedFrame& parsed) {
 
 }  // namespace
 
-/// A stream of 336 bits (the key, its flow last) is multiplied with the 32-bit key over and over, without carries; all
-/// words of the stream but the one with the flow meet the same key bits, so that their sum is enough.
-std::uint32_t flow_hash(const FlowKey& key, std::uint32_t hash_key) noexcept {
-  std::uint32_t high = key.ports ^ key.flexible << 16;
-  for (const std::uint32_t word : key.source) high ^= word;
-  for (const std::uint32_t word : key.destination) high ^= word;
-  std::uint32_t low = std::rotl(high, 16);
-  high ^= key.flow ^ key.flow >> 16;
-  std::uint32_t hash = 0;
-  for (unsigned bit = 0; bit < 16; ++bit) {
-    if (bit == 1) low ^= key.flow ^ key.flow << 16;  // the stream has no bit 0 of it
-    if ((hash_key >> bit & 1) != 0) hash ^= low >> bit;
-    if ((hash_key >> (bit + 16) & 1) != 0) hash ^= high >> bit;
-  }
-  return hash & ixgbe::FDIRHASH_HASH_MASK;
-}
-
 void FlowDirector::reset() noexcept {
   buckets_.clear();
   filters_.clear();
@@ -130,11 +113,11 @@ void FlowDirector::refresh() noexcept {
   bucket_key_ = registers_.get(ixgbe::FDIRHKEY);
   signature_key_ = registers_.get(ixgbe::FDIRSKEY);
   const std::uint32_t ignored = registers_.get(ixgbe::FDIRM);
-  std::uint32_t flow = 0xFF000000 | (kind_l4 | kind_ipv6) << kind_shift | tag_that_counts;
+  std::uint32_t flow = 0xFF000000 | (kind_l4 | kind_ipv6) << ixgbe::flow_kind_shift | tag_that_counts;
   if ((ignored & ixgbe::FDIRM_VLANID) != 0) flow &= ~0xFFFu;
   if ((ignored & ixgbe::FDIRM_VLANP) != 0) flow &= ~0xE000u;
   if ((ignored & ixgbe::FDIRM_POOL) != 0) flow &= ~0xFF000000u;
-  if ((ignored & ixgbe::FDIRM_L4P) != 0) flow &= ~(kind_l4 << kind_shift);
+  if ((ignored & ixgbe::FDIRM_L4P) != 0) flow &= ~(kind_l4 << ixgbe::flow_kind_shift);
   mask_.flow = flow;
   mask_.flexible = (ignored & ixgbe::FDIRM_FLEX) != 0 ? 0 : 0xFFFF;
   mask_.source = {~network(registers_.get(ixgbe::FDIRSIP4M))};
@@ -147,7 +130,7 @@ void FlowDirector::refresh() noexcept {
 }
 
 FlowKey FlowDirector::masked(FlowKey key) const noexcept {
-  const std::uint32_t kind = key.flow >> kind_shift & (kind_l4 | kind_ipv6);
+  const std::uint32_t kind = key.flow >> ixgbe::flow_kind_shift & (kind_l4 | kind_ipv6);
   const auto apply = [](std::array<std::uint32_t, 4>& words, const std::array<std::uint32_t, 4>& mask) {
     for (std::size_t i = 0; i < words.size(); ++i) words[i] &= mask[i];
   };
@@ -165,7 +148,7 @@ FlowKey FlowDirector::key_of(const WireFrame& frame, const ParsedFrame& parsed) 
   constexpr std::uint32_t ipv4_source = 12;
   constexpr std::uint32_t ipv6_source = 8;
   FlowKey key;
-  key.flow = kind_of(parsed) << kind_shift | (parsed.tagged ? parsed.vlan : 0u);
+  key.flow = kind_of(parsed) << ixgbe::flow_kind_shift | (parsed.tagged ? parsed.vlan : 0u);
   const bool ipv6 = parsed.l3 == L3::ipv6;
   const std::uint32_t words = ipv6 ? 4 : 1;
   const std::uint8_t* const addresses = frame.bytes + parsed.l3_offset + (ipv6 ? ipv6_source : ipv4_source);
@@ -173,7 +156,7 @@ FlowKey FlowDirector::key_of(const WireFrame& frame, const ParsedFrame& parsed) 
     key.source[i] = load_big_32(addresses + 4 * i);
     key.destination[i] = load_big_32(addresses + 4 * (words + i));
   }
-  if ((key.flow >> kind_shift & kind_l4) != 0) key.ports = load_big_32(frame.bytes + parsed.l4_offset);
+  if ((key.flow >> ixgbe::flow_kind_shift & kind_l4) != 0) key.ports = load_big_32(frame.bytes + parsed.l4_offset);
   const std::uint32_t flexible = (control_ >> ixgbe::FDIRCTRL_FLEX_SHIFT & ixgbe::FDIRCTRL_FLEX_MASK) * 2;
   if (flexible + 2 <= frame.captured_length) key.flexible = load_big_16(frame.bytes + flexible);
   return key;
@@ -185,7 +168,7 @@ FlowKey FlowDirector::key_in_registers(std::uint32_t command) const noexcept {
   const std::uint32_t pool = command >> ixgbe::FDIRCMD_VT_POOL_SHIFT & ixgbe::FDIRCMD_VT_POOL_MASK;
   const std::uint32_t vlan = registers_.get(ixgbe::FDIRVLAN);
   const std::uint32_t port = registers_.get(ixgbe::FDIRPORT);
-  key.flow = pool << 24 | kind << kind_shift | (vlan & 0xFFFF);
+  key.flow = pool << 24 | kind << ixgbe::flow_kind_shift | (vlan & 0xFFFF);
   key.source[0] = network(registers_.get(ixgbe::FDIRIPSA));
   key.destination[0] = network(registers_.get(ixgbe::FDIRIPDA));
   key.ports = std::rotl(port, 16);

@@ -22,22 +22,11 @@
 #include <ixcap/driver/emulator/frame_parser.hpp>
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
+#include <ixcap/driver/ixgbe/flow_hash.hpp>
 
 namespace ixcap::emulator {
 
-/// What a flow is told by. All numbers as their bytes lie in a frame, the first one highest.
-struct FlowKey {
-  std::uint32_t flow = 0;                      ///< pool 31:24, kind of flow 23:16 (FDIRCMD.L4TYPE, IPV6), tag 15:0
-  std::array<std::uint32_t, 4> source{};       ///< IPv4 in the first
-  std::array<std::uint32_t, 4> destination{};  ///< IPv4 in the first
-  std::uint32_t ports = 0;                     ///< source 31:16, destination 15:0
-  std::uint32_t flexible = 0;                  ///< the two bytes at FDIRCTRL.FLEX, 15:0
-
-  bool operator==(const FlowKey&) const = default;
-};
-
-/// 15 bits of hash with FDIRHKEY or FDIRSKEY as `hash_key`.
-std::uint32_t flow_hash(const FlowKey& key, std::uint32_t hash_key) noexcept;
+using ixgbe::FlowKey;
 
 class FlowDirector {
  public:

@@ -16,7 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Patience security_patience{40, 1000us};
-constexpr std::uint32_t packet_buffer_bytes = 512 * 1024;  // all of it: no Flow Director, one traffic class
+constexpr std::uint32_t packet_buffer_bytes = 512 * 1024;  // for one traffic class, and the flow table
 
 /// No pause frames out, none obeyed; those that arrive are captured like any other frame.
 void disable_flow_control(pci::Device& device) {
@@ -39,12 +39,13 @@ void program_receive_path(pci::Device& device, const PortOptions& options) {
   clear_bits(device, RXCTRL, RXCTRL_RXEN);
   device.write(FCTRL.offset(), FCTRL_UPE | FCTRL_MPE | FCTRL_BAM | (options.bad_frames ? FCTRL_SBP : 0));
   clear_bits(device, VLNCTRL, VLNCTRL_VFE);
-  device.write(RXPBSIZE.offset(0), packet_buffer_bytes);
+  device.write(RXPBSIZE.offset(0), packet_buffer_bytes - flow_table_bytes(options.flow_table));
   for (std::uint32_t i = 1; i < RXPBSIZE.count; ++i) device.write(RXPBSIZE.offset(i), 0);
   set_bits(device, RFCTL, RFCTL_RSC_DIS);  // no coalescing: frames are captured as they were sent
   program_fcs(device, options.keep_fcs);
   device.write(MAXFRS.offset(), (longest_frame + fcs_bytes) << MAXFRS_MFS_SHIFT);
   program_rss(device, options.queues);
+  if (options.flow_table != FlowTableSize::none) make_flow_table(device, options.flow_table, options.queues);
   set_bits(device, CTRL_EXT, CTRL_EXT_NS_DIS);
 }
 

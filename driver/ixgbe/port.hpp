@@ -22,6 +22,7 @@
 #include <optional>
 #include <vector>
 
+#include <ixcap/driver/ixgbe/flow_drops.hpp>
 #include <ixcap/driver/ixgbe/link.hpp>
 #include <ixcap/driver/ixgbe/receive_hang_detector.hpp>
 #include <ixcap/driver/ixgbe/registers.hpp>
@@ -40,6 +41,8 @@ struct PortOptions {
   bool keep_fcs = false;    ///< frames in memory end with their FCS, which both lengths of a Frame then count
   bool bad_frames = false;  ///< frames with errors come, too: RxQueue::status() tells which
   bool interrupts = false;  ///< each queue tells of its frames by interrupts()
+  /// For FlowDrops, whose drop queue is the one behind the port's own.
+  FlowTableSize flow_table = FlowTableSize::none;
 };
 
 class Port {

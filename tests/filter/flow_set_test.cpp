@@ -274,5 +274,45 @@ TEST(Set, RefusesAFlowSetWhoseKeysAreNotRead) {
   EXPECT_THROW(Set{std::span(filters)}, Error);
 }
 
+/// Has what the set has.
+class Mirror final : public FlowWatcher {
+ public:
+  void inserted(const Flow& flow) noexcept override { EXPECT_TRUE(ports_.insert(flow.source_port).second); }
+  void erased(const Flow& flow) noexcept override { EXPECT_EQ(ports_.erase(flow.source_port), 1u); }
+  void cleared() noexcept override { ports_.clear(); }
+  const std::set<std::uint16_t>& ports() const { return ports_; }
+
+ private:
+  std::set<std::uint16_t> ports_;
+};
+
+TEST(FlowSet, TellsItsWatchersOfEveryIpv4Flow) {
+  FlowSet set("test", FlowKind::flows, 1000);
+  std::set<std::uint16_t> model;
+  Mirror first;
+  Mirror second;
+  set.watch(first);
+  Random random(8);
+  for (int i = 0; i < 10'000; ++i) {
+    const std::uint32_t number = random() % 900;
+    const Family family = random() % 4 == 0 ? Family::ipv6 : Family::ipv4;
+    const auto port = static_cast<std::uint16_t>(number);
+    if (random() % 2 == 0) {
+      set.insert(flow(number, family));
+      if (family == Family::ipv4) model.insert(port);
+    } else {
+      set.erase(flow(number, family));
+      if (family == Family::ipv4) model.erase(port);
+    }
+    if (i == 5000) set.watch(second);
+  }
+  EXPECT_EQ(first.ports(), model);
+  EXPECT_EQ(second.ports(), model) << "it is told of what was there before";
+  set.unwatch(second);
+  set.clear();
+  EXPECT_TRUE(first.ports().empty());
+  EXPECT_EQ(second.ports(), model);
+}
+
 }  // namespace
 }  // namespace ixcap::filter
