@@ -3,8 +3,8 @@
 /// Tells a receive queue, or a whole port, that hangs from one that is idle or overrun, by what the card itself counts:
 ///
 ///     a queue     drops frames (QPRDC) while it has descriptors, and has used none of them (RDH, QPRC)
-///     the port    takes frames in (GPRC), or has no room for them (MPC), and not one of them gets to a queue or is
-///                 dropped at one
+///     the port    has no room for frames (MPC), or takes in more than its packet buffer holds (GPRC), and not one of
+///                 them gets to a queue or is dropped at one
 ///
 /// either at several looks, with no sign of life between them. A queue that is overrun has no descriptors left when it
 /// drops, so it is none of these; nor is a port on which nothing arrives.
@@ -32,6 +32,8 @@ class ReceiveHangDetector {
   /// Looks at which frames were lost so, until it is called a hang: 20 ms apart, more than any queue that works needs
   /// to fetch a descriptor.
   static constexpr unsigned patience = 5;
+  /// Frames that the packet buffer can hold at most. Fewer may be somebody else's, such as a management controller's.
+  static constexpr std::uint64_t most_in_card = 512 * 1024 / 64;
 
   /// A queue, just after statistics were read.
   struct QueueLook {
@@ -42,29 +44,12 @@ class ReceiveHangDetector {
   };
 
   /// `queues`: of the port, always as many.
-  std::optional<ReceiveHang> look(std::span<const QueueLook> queues, const Statistics& card) {
-    std::optional<ReceiveHang> hang;
-    suspects_.resize(queues.size());
-    for (std::uint32_t i = 0; i < queues.size(); ++i) {
-      if (!hang && suspects_[i].hangs(queues[i])) hang = ReceiveHang{i};
-    }
-    const QueueStatistics all = card.all_queues();
-    const std::uint64_t got_through = all.packets + all.no_descriptor;
-    const std::uint64_t came = card.good_packets + card.missed;
-    if (got_through != got_through_)
-      losses_ = 0;
-    else if (came != came_)
-      ++losses_;
-    got_through_ = got_through;
-    came_ = came;
-    if (!hang && losses_ >= patience) hang = ReceiveHang{};
-    return hang;
-  }
+  std::optional<ReceiveHang> look(std::span<const QueueLook> queues, const Statistics& card);
 
   /// The card was reset: what was seen before says nothing.
   void forget() noexcept {
     suspects_.clear();
-    losses_ = 0;
+    looks_ = 0;
   }
 
  private:
@@ -72,22 +57,15 @@ class ReceiveHangDetector {
     QueueLook last;
     unsigned losses = 0;  ///< looks at which frames had been dropped for nothing, since the last sign of life
 
-    bool hangs(const QueueLook& now) noexcept {
-      const bool could_have = last.head != last.tail;
-      const bool stood_still = could_have && now.head == last.head && now.written == last.written;
-      if (!stood_still)
-        losses = 0;
-      else if (now.dropped != last.dropped)
-        ++losses;
-      last = now;
-      return losses >= patience;
-    }
+    bool hangs(const QueueLook& now) noexcept;
   };
 
+  bool port_hangs(const Statistics& now) noexcept;
+
   std::vector<Suspect> suspects_;
-  std::uint64_t got_through_ = 0;
-  std::uint64_t came_ = 0;
-  unsigned losses_ = 0;  ///< as Suspect's, of the port
+  Statistics last_sign_;  ///< of life, on any queue
+  Statistics last_;
+  unsigned looks_ = 0;  ///< at which frames had come since then, and that one; 0: there was none yet
 };
 
 }  // namespace ixcap::ixgbe

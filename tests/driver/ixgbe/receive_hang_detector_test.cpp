@@ -54,8 +54,11 @@ TEST(ReceiveHangDetector, FindsAQueueWhoseFramesAreFew) {
 TEST(ReceiveHangDetector, FindsAPortThatTakesFramesInAndGivesNoneOut) {
   for (std::uint64_t Statistics::*const counter : {&Statistics::good_packets, &Statistics::missed}) {
     Watched watched;
-    EXPECT_EQ(watched.looks_until_hang([&](unsigned) { ++(watched.card.*counter); }), ReceiveHangDetector::patience);
+    EXPECT_EQ(watched.looks_until_hang([&](unsigned) { watched.card.*counter += 2000; }),
+              ReceiveHangDetector::patience + 1);
     EXPECT_FALSE(watched.hang->queue.has_value());
+    watched.detector.forget();
+    EXPECT_EQ(watched.looks_until_hang([](unsigned) {}), 0u);
   }
 }
 
@@ -83,6 +86,9 @@ TEST(ReceiveHangDetector, LeavesAloneWhatOnlyLooksLikeIt) {
   }),
             0u)
       << "overrun, and going on";
+  Watched managed;
+  EXPECT_EQ(managed.looks_until_hang([&](unsigned) { managed.card.good_packets += 100; }), 0u)
+      << "as many as can be in the card, or are not for the host";
   Watched neighbour;
   EXPECT_EQ(neighbour.looks_until_hang([&](unsigned) {
     neighbour.card.missed += 10;
