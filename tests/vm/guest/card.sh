@@ -1,7 +1,9 @@
 # The ixcap command and a card in the guest, for jobs that say `. /card.sh`.
 
-# Whoever is not to do something as root.
+# Whoever is not to do something as root. What she is told to do is done for her: sudo is root here.
+USER=alice
 alice() { su alice -c "$*"; }
+sudo() { "$@"; }
 
 # refused WORDS COMMAND...: the command fails, and says so. What it said is in /tmp/said.
 refused() {
@@ -10,6 +12,14 @@ refused() {
   if "$@" >/tmp/said 2>&1; then return 1; fi
   cat /tmp/said
   grep -qF -- "$words" /tmp/said
+}
+
+# run_told: the command that the last refusal has told of.
+run_told() {
+  local command
+  command=$(tail -n 1 /tmp/said | sed 's/.*: //')
+  echo "> $command"
+  eval "$command"
 }
 
 group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
