@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <ixcap/capture/capture_files.hpp>
@@ -167,6 +169,7 @@ class Capture {
 
  private:
   static constexpr unsigned records_a_turn = 1024;
+  static constexpr unsigned naps_to_flush = 4;
   static constexpr std::chrono::seconds readers_patience{1};
 
   void read_until_end();
@@ -221,18 +224,22 @@ int Capture::run() {
 }
 
 void Capture::read_until_end() {
-  Idle idle;
+  // As long as a sixteenth of the ring takes to fill at 8 Gb/s: a file is in no hurry, and waking up costs.
+  const auto nap = std::clamp<std::chrono::nanoseconds>(std::chrono::nanoseconds(session_.options().ring_bytes / 16),
+                                                        Idle::nap, std::chrono::milliseconds(1));
+  unsigned naps = 0;  // in a row
   while (!enough()) {
     const unsigned records = write_records();
     if (records == 0) {
       if (session_.reader().state() != RingState::open) break;
       // Nothing has come for a while: what is here may be looked at.
-      if (idle.sleeping()) files_.flush();
+      if (naps >= naps_to_flush) files_.flush();
       release_stalled_readers();
-      idle.wait();
+      std::this_thread::sleep_for(nap);
+      ++naps;
     } else {
       if (options_.files.unbuffered) files_.flush();
-      idle.reset();
+      naps = 0;
     }
     look_around();
   }

@@ -36,7 +36,6 @@
 #include <ixcap/capture/ring.hpp>
 #include <ixcap/driver/emulator/mix_traffic.hpp>
 #include <ixcap/driver/error.hpp>
-#include <ixcap/driver/idle.hpp>
 #include <ixcap/driver/pci/file_descriptor.hpp>
 
 namespace ixcap::bench {
@@ -47,7 +46,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double aim_of_dd = 0.90;
 constexpr double aim_cores = 0.5;
-constexpr unsigned records_a_turn = 1024;  // as `ixcap capture`
+constexpr unsigned records_a_turn = 1024;           // as `ixcap capture`
+constexpr auto nap = std::chrono::milliseconds(1);  // as well
 constexpr std::size_t mebibyte = std::size_t{1} << 20;
 
 struct Options {
@@ -224,7 +224,6 @@ Run run_dd(const std::string& folder, std::size_t block_bytes, std::size_t bytes
 /// Appends frames when they are due at 10 Gb/s, for some seconds. Answers how many found no room. A thread that was
 /// kept from running does not make up for it: that would be a burst as no wire has it.
 double offer_at_wire_rate(Filler& filler, double seconds) {
-  constexpr std::chrono::nanoseconds nap = std::chrono::microseconds(50);
   constexpr std::chrono::nanoseconds longest_delay = std::chrono::milliseconds(1);
   double lost = 0;
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
@@ -237,7 +236,7 @@ double offer_at_wire_rate(Filler& filler, double seconds) {
       lost += 1;
     }
     filler.producer().publish();
-    std::this_thread::sleep_for(nap);
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   filler.producer().close();
   return lost;
@@ -257,15 +256,10 @@ Run write_at_wire_rate(const Options& options, FileFormat format) {
     run.lost = offer_at_wire_rate(filler, options.seconds);
     producer_seconds = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
   });
-  Idle idle;
   while (true) {
-    if (write_turn(reader, files)) {
-      idle.reset();
-    } else if (reader.state() != RingState::open) {
-      break;
-    } else {
-      idle.wait();
-    }
+    if (write_turn(reader, files)) continue;
+    if (reader.state() != RingState::open) break;
+    std::this_thread::sleep_for(nap);
   }
   producing.join();
   finish(files, file.path(), run);
