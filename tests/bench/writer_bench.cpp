@@ -309,14 +309,13 @@ void print(const Contender& contender, double dd_rate) {
   fmt::print("\n");
 }
 
-/// The aims: so much of the slower of dd and what was there to be written, and no more cores than that, where a writer
-/// that is faster may take as much more.
+/// The aims: so much of the slower of dd and what was there to be written, and no more cores than that.
 void judge(const Contender& contender, double dd_rate) {
   const double part = contender.median([&](const Run& run) { return run.rate() / std::min(dd_rate, run.offered); });
   const double cores = contender.median(&Run::cores);
   fmt::print("{:<8} {}: {:.2f} of what was possible, the aim is {:.2f}, at {:.2f} cores, the aim is {:.2f}\n",
-             part >= aim_of_dd && cores <= aim_cores * std::max(1.0, part / aim_of_dd) ? "reached" : "MISSED",
-             contender.name, part, aim_of_dd, cores, aim_cores);
+             part >= aim_of_dd && cores <= aim_cores ? "reached" : "MISSED", contender.name, part, aim_of_dd, cores,
+             aim_cores);
 }
 
 void run_all(const Options& options) {
