@@ -113,7 +113,12 @@ void Injector::settle() {
   const Clock::time_point patience_ends = Clock::now() + 1s;
   for (;;) {
     supervise();
-    if (counts().unsent() == 0 || Clock::now() > patience_ends) return;
+    const std::uint64_t unsent = counts().unsent();
+    if (unsent <= given_up_) return;
+    if (Clock::now() > patience_ends) {
+      given_up_ = unsent;
+      return;
+    }
     std::this_thread::sleep_for(1ms);
   }
 }

@@ -115,6 +115,7 @@ class Injector {
   std::optional<TransmitStamps> stamps_;           ///< if asked for
   InjectionCounts earlier_;                        ///< of the transmitters before this one
   unsigned resets_in_vain_ = 0;
+  std::uint64_t given_up_ = 0;  ///< of the frames that the card took: it will not send them
   std::optional<Clock::time_point> link_down_since_;
 };
 

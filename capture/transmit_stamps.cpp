@@ -9,6 +9,7 @@ namespace ixcap::capture {
 bool TransmitStamps::put(ixgbe::TxQueue& queue, const Frame& frame) noexcept {
   const bool event = !ixgbe::ptp_event({frame.data, frame.captured_length}).empty();
   const bool asked = event && !awaited_;
+  if (asked) clock_.card()->take_transmitted();  // one that came too late for the frame before
   if (!queue.put(frame, asked)) return false;
   if (asked) {
     frame_ = {{frame.data, frame.data + frame.captured_length}, frame.wire_length};
@@ -21,9 +22,10 @@ bool TransmitStamps::put(ixgbe::TxQueue& queue, const Frame& frame) noexcept {
 
 std::optional<StampedFrame> TransmitStamps::take() noexcept {
   if (!awaited_) return std::nullopt;
-  const std::optional<std::uint64_t> time_ns = clock_.card()->take_transmitted();
+  const std::optional<std::uint64_t> time_ns = come_.has_value() ? come_ : clock_.card()->take_transmitted();
   if (!time_ns.has_value()) return std::nullopt;
   awaited_ = false;
+  come_.reset();
   ++counts_.stamped;
   frame_.time_ns = *time_ns;
   return std::move(frame_);
@@ -31,11 +33,14 @@ std::optional<StampedFrame> TransmitStamps::take() noexcept {
 
 void TransmitStamps::look_after() noexcept {
   clock_.sample();
-  if (awaited_ && Clock::now() - asked_at_ > patience) give_up();
+  if (!awaited_ || come_.has_value() || Clock::now() - asked_at_ <= patience) return;
+  come_ = clock_.card()->take_transmitted();
+  if (!come_.has_value()) give_up();
 }
 
 void TransmitStamps::give_up() noexcept {
   counts_.unanswered += std::exchange(awaited_, false) ? 1 : 0;
+  come_.reset();
 }
 
 TransmitStampCounts TransmitStamps::counts() noexcept {

@@ -71,7 +71,8 @@ class TransmitStamps {
   SessionClock clock_;
   bool awaited_ = false;
   Clock::time_point asked_at_;
-  StampedFrame frame_;  ///< the one that is awaited
+  StampedFrame frame_;                 ///< the one that is awaited
+  std::optional<std::uint64_t> come_;  ///< its stamp, which take() has not taken
   TransmitStampCounts counts_;
 };
 

@@ -25,7 +25,9 @@ struct CloseFile {
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
 File open_file(const std::string& path) {
-  constexpr const char* mend = "give the path of a readable pcap or pcapng file";
+  constexpr const char* mend =
+      "give the path of a readable pcap or pcapng file, or mix for generated packets; options come after ?, with & "
+      "between them";
   // A copy of standard input, so that closing the capture closes nothing of the program's.
   File file(path == "-" ? ::fdopen(::dup(STDIN_FILENO), "r") : std::fopen(path.c_str(), "re"));
   if (file == nullptr) throw Error::from_errno(cannot_open, path, errno, mend);

@@ -59,7 +59,7 @@ class HardwareFlowsTest : public testing::Test {
     return capacity - free;
   }
 
-  emulator::Nic nic_{nullptr, {}};
+  emulator::Nic nic_{nullptr, {}, emulator::Drive::stepped};
   ixgbe::Port port_{nic_, {.flow_table = FlowTableSize::kib_64}};
   HardwareFlows hardware_{nic_, FlowTableSize::kib_64};
 };
