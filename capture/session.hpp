@@ -256,8 +256,9 @@ class Session {
   mutable std::mutex mutex_;  ///< guards the port's control side and all below up to receiving_
   std::condition_variable_any wake_;
   PortWatch watch_;
-  std::optional<SessionEvent::Kind> trouble_;  ///< the card is to be reset because of it
-  std::uint32_t ticket_ = 0;                   ///< for which the loops stand still then
+  std::optional<SessionEvent::Kind> trouble_;         ///< the card is to be reset because of it
+  std::chrono::steady_clock::time_point stopped_at_;  ///< for that
+  std::uint32_t ticket_ = 0;                          ///< for which the loops stand still then
   std::deque<std::chrono::steady_clock::time_point> restarts_;
   std::string restart_failure_ = "it is no better";  ///< what came of the last restart
   CardLosses losses_;

@@ -30,6 +30,7 @@ void Session::look_after_port() {
 }
 
 void Session::stop_for_restart() {
+  stopped_at_ = std::chrono::steady_clock::now();
   try {
     port_.stop_receiving();
   } catch (const Error&) {
@@ -64,8 +65,12 @@ void Session::restart_port() {
   }
   restart_failure_ = "it is no better";
   trouble_.reset();
-  events_.add(Kind::restarted, fmt::format("the card was reset and set up again; {} frames were lost in it",
-                                           losses_.lost - lost_before));
+  const auto blind = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - stopped_at_);
+  events_.add(
+      Kind::restarted,
+      fmt::format("the card was reset and set up again; {} frames were lost in it, and what came meanwhile, for "
+                  "{} ms, nobody has counted",
+                  losses_.lost - lost_before, blind.count()));
   for (const auto& channel : channels_) channel->loop.go_on();
 }
 
