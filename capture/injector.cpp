@@ -6,7 +6,6 @@
 #include <ixcap/capture/injector.hpp>
 #include <ixcap/driver/error.hpp>
 #include <ixcap/driver/idle.hpp>
-#include <ixcap/driver/ixgbe/registers.hpp>
 
 namespace ixcap::capture {
 namespace {
@@ -36,7 +35,7 @@ std::size_t Injector::send(std::span<const Frame> frames) noexcept {
 }
 
 void Injector::supervise() {
-  if (interface_.device().read(ixgbe::STATUS.offset()) == 0xFFFFFFFF) {
+  if (port_->gone()) {
     throw Error("lost the interface", interface_.name(), "it does not answer any more",
                 "see that it is there ('ixcap devices'), and send again");
   }

@@ -154,13 +154,13 @@ Inserted FlowSet::insert_entry(const Entry& entry) {
 template <typename Entry>
 bool FlowSet::erase_entry(const Entry& entry) {
   const std::scoped_lock lock(changing_);
-  return with_table(*this, entry, [&](auto& table, const auto& key) {
-    if (!table.contains(key)) return false;
-    tell(&FlowWatcher::erased, entry);
-    table.erase(key);
+  const bool erased = with_table(*this, entry, [this](auto& table, const auto& key) {
+    if (!table.erase(key)) return false;
     size_.store(size() - 1, std::memory_order_relaxed);  // relaxed: a count of its own
     return true;
   });
+  if (erased) tell(&FlowWatcher::erased, entry);
+  return erased;
 }
 
 void FlowSet::tell(void (FlowWatcher::*what)(const Flow&) noexcept, const Flow& flow) const noexcept {

@@ -53,7 +53,6 @@ class FlowWatcher {
   virtual ~FlowWatcher() = default;
   /// In a set of conversations, one of its two directions.
   virtual void inserted(const Flow& flow) noexcept = 0;
-  /// Is about to go.
   virtual void erased(const Flow& flow) noexcept = 0;
   /// All are about to go.
   virtual void cleared() noexcept = 0;
