@@ -39,11 +39,16 @@ std::string_view take_word(std::string_view& line) {
 std::string statistics_of(const Nic& nic) {
   const emulator::WireCounts wire = nic.counts();
   const emulator::TransmitCounts sent = nic.transmit_counts();
+  constexpr std::uint64_t fcs_bytes = 4;
+  std::uint64_t delivered_bytes = 0;
+  for (const emulator::QueueCounts& queue : nic.receive_queue_counts()) {
+    delivered_bytes += queue.bytes - fcs_bytes * queue.frames;
+  }
   return fmt::format(
       "frames={} bytes={} rejected={} not-admitted={} discarded={} no-descriptor={} missed={} dma-faults={} "
-      "delivered={} waiting={} sent={} unsent={}",
+      "delivered={} delivered-bytes={} waiting={} sent={} unsent={}",
       wire.frames, wire.bytes, wire.rejected(), wire.not_admitted, wire.discarded, wire.no_descriptor, wire.missed,
-      wire.dma_faults, wire.delivered, wire.waiting, sent.frames, sent.unsent);
+      wire.dma_faults, wire.delivered, delivered_bytes, wire.waiting, sent.frames, sent.unsent);
 }
 
 /// "ok" and what `tell` says of each NIC; of more than one, with their numbers.
