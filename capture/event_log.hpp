@@ -21,8 +21,9 @@ struct SessionEvent {
     module_in,
     hang,            ///< a receive queue, or all of them, took no more frames
     dma_error,       ///< the card could not reach memory
+    memory_error,    ///< the card's own memory has an error
     reset_by_other,  ///< somebody else has reset the card, or stopped a queue
-    restarted,       ///< the card was reset because of one of the three before, and the capture goes on
+    restarted,       ///< the card was reset because of one of the four before, and the capture goes on
     failed,          ///< the capture ends early: Session::failure()
   };
 

@@ -26,6 +26,10 @@ std::optional<Kind> PortWatch::look() {
     events_.add(Kind::dma_error, "the card reports that it could not reach memory");
     return Kind::dma_error;
   }
+  if (now->memory_error) {
+    events_.add(Kind::memory_error, "the card reports an error in its own memory");
+    return Kind::memory_error;
+  }
   if (now->hang) {
     events_.add(Kind::hang, now->hang->queue ? fmt::format("receive queue {} hangs: it has room, and drops its frames",
                                                            *now->hang->queue)
@@ -37,10 +41,12 @@ std::optional<Kind> PortWatch::look() {
 
 /// Nothing if the card is gone, or went meanwhile.
 std::optional<PortWatch::Seen> PortWatch::read() {
+  const std::uint32_t causes = device_.read(ixgbe::EICR.offset());
   Seen seen{.link = port_.link(),
             .module = module_present(),
             .stopped = stopped_by_other(),
-            .dma_error = (device_.read(ixgbe::EICR.offset()) & ixgbe::EICR_PCI) != 0,
+            .dma_error = (causes & ixgbe::EICR_PCI) != 0,
+            .memory_error = (causes & ixgbe::EICR_ECC) != 0,
             .hang = port_.find_hang()};
   return port_.gone() ? std::nullopt : std::optional(seen);
 }

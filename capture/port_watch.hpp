@@ -5,6 +5,7 @@
 ///
 ///     a receive queue hangs        ixgbe/receive_hang_detector.hpp
 ///     a DMA access has failed      EICR.PCI
+///     its memory has an error      EICR.ECC
 ///     somebody else has reset it   RXCTRL.RXEN or a queue's RXDCTL.ENABLE is off
 ///
 /// A card that is gone reads as all ones, in which nothing is seen; that is for the interface to tell.
@@ -33,6 +34,7 @@ class PortWatch {
     bool module = false;
     bool stopped = false;
     bool dma_error = false;
+    bool memory_error = false;
     std::optional<ixgbe::ReceiveHang> hang;
   };
 

@@ -33,8 +33,9 @@ constexpr std::array<Key<double>, 13> shares{{{"crc-errors", &FaultSpec::crc_err
                                               {"reordered-write-back", &FaultSpec::reordered_write_back},
                                               {"starvation", &FaultSpec::starvation},
                                               {"lost-interrupts", &FaultSpec::lost_interrupts}}};
-constexpr std::array<Key<std::uint64_t>, 3> numbers{{{"remove-after", &FaultSpec::remove_after},
+constexpr std::array<Key<std::uint64_t>, 4> numbers{{{"remove-after", &FaultSpec::remove_after},
                                                      {"receive-hang", &FaultSpec::receive_hang},
+                                                     {"ecc-error", &FaultSpec::ecc_error},
                                                      {"seed", &FaultSpec::seed}}};
 constexpr std::array<Key<std::uint64_t>, 1> times{{{"link-flap", &FaultSpec::link_flap_ns}}};
 constexpr std::array<Key<bool>, 4> switches{{{"stuck-reset", &FaultSpec::stuck_reset},

@@ -12,7 +12,8 @@
 ///                          see the free descriptors of a queue; lost-interrupts: of messages
 ///     TIME                 link-flap: after which the link goes down, and up again, and so on
 ///     FRAMES               remove-after: that come until the card is pulled out; receive-hang: until a receive queue
-///                          takes no descriptor any more, whatever is done but a reset, after which they count anew
+///                          takes no descriptor any more, whatever is done but a reset; ecc-error: until the card tells
+///                          of an error in its memory (EICR.ECC). The last two count anew after a reset
 ///     on, off              stuck-reset: CTRL.RST stays; stuck-enable: RXDCTL.ENABLE and TXDCTL.ENABLE stay;
 ///                          transmit-hang: nothing is sent; remove: the card is pulled out
 ///     seed                 of all that is left to chance
@@ -49,6 +50,7 @@ struct FaultSpec {
   std::uint64_t link_flap_ns = 0;  ///< 0: never
   std::uint64_t remove_after = 0;  ///< frames; 0: never
   std::uint64_t receive_hang = 0;  ///< frames; 0: never
+  std::uint64_t ecc_error = 0;     ///< frames; 0: never
   bool stuck_reset = false;
   bool stuck_enable = false;
   bool transmit_hang = false;

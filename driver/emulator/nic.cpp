@@ -131,7 +131,7 @@ void Nic::device_reset() noexcept {
   transmit_path_.reset();
   stamps_.reset();
   control_.reset();
-  frames_before_hang_ = receive_path_.counts().frames;
+  frames_before_reset_ = receive_path_.counts().frames;
   update_master_status();
 }
 

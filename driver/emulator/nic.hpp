@@ -227,8 +227,8 @@ class Nic final : public pci::Device, public PciFunction {
   FaultSpec fault_spec_;
   std::unique_ptr<Faults> faults_;  ///< of fault_spec_; nullptr: nothing goes wrong
   std::uint64_t frames_before_faults_ = 0;
-  std::uint64_t frames_before_hang_ = 0;  ///< when a hang was last ended, or looked for anew
-  std::uint64_t link_flaps_ns_ = 0;       ///< when the link changes next; 0: never
+  std::uint64_t frames_before_reset_ = 0;  ///< when the card was last reset, or its faults chosen
+  std::uint64_t link_flaps_ns_ = 0;        ///< when the link changes next; 0: never
   bool link_flapped_ = false;
   bool carrier_ = true;  ///< but for flaps
   bool removed_ = false;

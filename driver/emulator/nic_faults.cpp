@@ -16,7 +16,7 @@ void Nic::set_faults(const FaultSpec& spec) {
   faults_ = spec.any() ? std::make_unique<Faults>(spec) : nullptr;
   receive_path_.set_faults(faults_.get());
   interrupts_.set_faults(faults_.get());
-  frames_before_faults_ = frames_before_hang_ = receive_path_.counts().frames;
+  frames_before_faults_ = frames_before_reset_ = receive_path_.counts().frames;
   link_flaps_ns_ = spec.link_flap_ns == 0 ? 0 : interrupts_.clock().now_ns() + spec.link_flap_ns;
   link_flapped_ = false;
   control_.set_carrier(carrier_);
@@ -86,8 +86,9 @@ std::size_t Nic::play_with_faults(std::size_t frames, std::uint64_t until_ps) {
 
 void Nic::receive_with_faults(const WireFrame& arriving) {
   receive_path_.receive(arriving);
-  const std::uint64_t came = receive_path_.counts().frames - frames_before_hang_;
+  const std::uint64_t came = receive_path_.counts().frames - frames_before_reset_;
   if (fault_spec_.receive_hang != 0 && came == fault_spec_.receive_hang) receive_path_.hang_queue();
+  if (fault_spec_.ecc_error != 0 && came == fault_spec_.ecc_error) interrupts_.raise(ixgbe::EICR_ECC);
   if ((arriving.damage & damage::unmapped) != 0) interrupts_.raise(ixgbe::EICR_PCI);
   faults_->taken();
 }

@@ -212,6 +212,7 @@ inline constexpr std::uint32_t EICR_PCI = 1u << 18;       ///< a DMA access fail
 inline constexpr std::uint32_t EICR_LSC = 1u << 20;       ///< link status change
 inline constexpr std::uint32_t EICR_SDP1 = 1u << 25;      ///< pin SDP1
 inline constexpr std::uint32_t EICR_SDP2 = 1u << 26;      ///< pin SDP2: module plugged or unplugged
+inline constexpr std::uint32_t EICR_ECC = 1u << 28;       ///< an error in the card's memory that it could not correct
 inline constexpr std::uint32_t EICR_TCP_TIMER = 1u << 30;
 inline constexpr std::uint32_t EITR_INTERVAL_MASK = 0xFF8;
 inline constexpr unsigned EITR_INTERVAL_SHIFT = 3;

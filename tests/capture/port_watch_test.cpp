@@ -68,6 +68,10 @@ TEST(PortWatch, SeesWhatOnlyAResetMends) {
   watched.nic.step(1);
   EXPECT_EQ(watched.look(), Kind::dma_error);
   EXPECT_FALSE(watched.look().has_value()) << "it was one";
+  watched.nic.set_faults(emulator::parse_faults("ecc-error=1"));
+  watched.nic.step(1);
+  EXPECT_EQ(watched.look(), Kind::memory_error);
+  EXPECT_FALSE(watched.look().has_value()) << "it was one";
   watched.nic.set_faults({});
   watched.nic.write(ixgbe::RXDCTL.offset(1), 0);
   EXPECT_EQ(watched.look(), Kind::reset_by_other);
@@ -76,7 +80,8 @@ TEST(PortWatch, SeesWhatOnlyAResetMends) {
   EXPECT_FALSE(watched.look().has_value());
   watched.nic.write(ixgbe::CTRL.offset(), ixgbe::CTRL_RST);
   EXPECT_EQ(watched.look(), Kind::reset_by_other);
-  EXPECT_THAT(watched.told(), ElementsAre(Kind::dma_error, Kind::reset_by_other, Kind::reset_by_other));
+  EXPECT_THAT(watched.told(),
+              ElementsAre(Kind::dma_error, Kind::memory_error, Kind::reset_by_other, Kind::reset_by_other));
 }
 
 TEST(PortWatch, LeavesACardThatIsGoneToOthers) {

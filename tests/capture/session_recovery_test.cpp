@@ -190,6 +190,17 @@ TEST(SessionRecovery, GoesOnAfterAFailedDmaAccess) {
   expect_ledger_tells_the_truth(running.session);
 }
 
+TEST(SessionRecovery, GoesOnAfterAnErrorInTheCardsMemory) {
+  Running running({.interface = "emulator:mix?fault=ecc-error=1000"});
+  running.wait_for(Kind::memory_error);
+  running.set_faults("none");
+  running.wait_for(Kind::restarted);
+  running.wait_for_frames(1000);
+  running.finish();
+  EXPECT_FALSE(running.session.failure().has_value());
+  expect_ledger_tells_the_truth(running.session);
+}
+
 TEST(SessionRecovery, GivesUpAfterThreeResetsWithinAMinute) {
   Running running({.interface = "emulator:mix?rate=200kpps&fault=receive-hang=1000"});
   running.wait_for_the_end();

@@ -24,9 +24,8 @@ TEST(FaultSpec, TakesEveryFault) {
   const FaultSpec spec = parse_faults(
       "seed=7,crc-errors=0.01,length-errors=0.02,symbol-errors=0.03,error-bytes=0.04,runts=0.05,fragments=0.06,"
       "oversize=0.07,jabber=0.08,dma-faults=0.09,late-write-back=0.5,reordered-write-back=1,starvation=0.25,"
-      "lost-interrupts=1e-3,link-flap=500ms,remove-after=100000,receive-hang=2000,stuck-reset=on,stuck-enable,transmit-"
-      "hang=on,"
-      "remove=off");
+      "lost-interrupts=1e-3,link-flap=500ms,remove-after=100000,receive-hang=2000,ecc-error=3000,stuck-reset=on,"
+      "stuck-enable,transmit-hang=on,remove=off");
   EXPECT_EQ(spec.seed, 7u);
   EXPECT_EQ(spec.crc_errors, 0.01);
   EXPECT_EQ(spec.length_errors, 0.02);
@@ -44,6 +43,7 @@ TEST(FaultSpec, TakesEveryFault) {
   EXPECT_EQ(spec.link_flap_ns, 500'000'000u);
   EXPECT_EQ(spec.remove_after, 100'000u);
   EXPECT_EQ(spec.receive_hang, 2000u);
+  EXPECT_EQ(spec.ecc_error, 3000u);
   EXPECT_TRUE(spec.stuck_reset);
   EXPECT_TRUE(spec.stuck_enable);
   EXPECT_TRUE(spec.transmit_hang);

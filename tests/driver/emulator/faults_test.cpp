@@ -218,6 +218,20 @@ TEST(Faults, WriteWhereNoMemoryIs) {
   expect_balanced(nic.counts());
 }
 
+TEST(Faults, TellOfAnErrorInTheCardsMemory) {
+  Nic nic(mix("count=100&size=64"), {}, Drive::stepped);
+  test::bring_up(nic);
+  nic.set_faults(parse_faults("ecc-error=10"));
+  const ReceiveRing ring(nic);
+  nic.step(9);
+  EXPECT_EQ(nic.read(EICR.offset()) & EICR_ECC, 0u);
+  nic.step(1);
+  EXPECT_NE(nic.read(EICR.offset()) & EICR_ECC, 0u);
+  nic.step(20);
+  EXPECT_EQ(nic.read(EICR.offset()) & EICR_ECC, 0u) << "it was one";
+  expect_balanced(nic.counts());
+}
+
 TEST(Faults, FlapTheLink) {
   Nic nic(mix("count=100&size=64"), {}, Drive::stepped);
   test::bring_up(nic);
