@@ -1,3 +1,5 @@
+#include <net/if.h>
+
 #include <algorithm>
 
 #include <ixcap/capture/interface.hpp>
@@ -53,6 +55,23 @@ std::optional<emulator::TrafficSpec> traffic_of(std::string_view name) {
   return emulator::parse_traffic(name.substr(emulator_name.size() + 1));
 }
 
+/// The error of a name that has none of the forms.
+Error no_interface(const std::string& name) {
+  const auto refuse = [&name](const char* reason, const std::string& mend) {
+    return Error("cannot open interface", name, reason, mend);
+  };
+  if (name.starts_with("emulator?")) {
+    return refuse("its traffic is missing", "give emulator:mix" + name.substr(emulator_name.size()));
+  }
+  if (::if_nametoindex(name.c_str()) == 0) return refuse("there is no such interface", forms);
+  constexpr const char* of_kernel = "that is a network interface of the kernel";
+  const std::optional<std::string> address = pci::address_of_interface(name);
+  if (address && is_82599(pci::VfioGroup::identify(*address))) {
+    return refuse(of_kernel, "give the card's address: " + *address);
+  }
+  return refuse(of_kernel, "give the address of an 82599 ('ixcap devices' lists them), or capture with tcpdump");
+}
+
 }  // namespace
 
 void Interface::check(std::string_view name) {
@@ -61,7 +80,7 @@ void Interface::check(std::string_view name) {
   } else if (const std::optional<std::string> address = pci::canonical_address(name)) {
     check_card(*address);
   } else if (!name.starts_with(vfio_user_prefix)) {
-    throw Error("cannot open interface", std::string(name), "there is no such interface", forms);
+    throw no_interface(std::string(name));
   }
 }
 
@@ -85,7 +104,7 @@ Interface::Interface(std::string_view name) : name_(name) {
     device_ = std::move(device);
     return;
   }
-  throw Error("cannot open interface", name_, "there is no such interface", forms);
+  throw no_interface(name_);
 }
 
 std::optional<Error> Interface::failure() const {

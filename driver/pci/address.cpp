@@ -21,14 +21,6 @@ bool is_short_form(std::string_view text) noexcept {
          (text[3] == '0' || text[3] == '1') && is_hex(text[4]) && text[5] == '.' && text[6] >= '0' && text[6] <= '7';
 }
 
-/// The function behind a network interface, if it is one of PCI.
-std::optional<std::string> address_of_interface(std::string_view name, const std::string& sysfs) {
-  if (name.empty() || name.find('/') != std::string_view::npos || name.front() == '.') return std::nullopt;
-  std::error_code none;
-  const fs::path device = fs::read_symlink(fs::path(sysfs) / "class/net" / name / "device", none);
-  return none ? std::nullopt : canonical_address(device.filename().string());
-}
-
 }  // namespace
 
 std::optional<std::string> canonical_address(std::string_view text) {
@@ -43,6 +35,13 @@ std::optional<std::string> canonical_address(std::string_view text) {
   if (!std::all_of(lower.begin(), lower.begin() + static_cast<std::ptrdiff_t>(colon), is_hex)) return std::nullopt;
   if (!is_short_form(std::string_view(lower).substr(colon + 1))) return std::nullopt;
   return lower;
+}
+
+std::optional<std::string> address_of_interface(std::string_view name, const std::string& sysfs) {
+  if (name.empty() || name.find('/') != std::string_view::npos || name.front() == '.') return std::nullopt;
+  std::error_code none;
+  const fs::path device = fs::read_symlink(fs::path(sysfs) / "class/net" / name / "device", none);
+  return none ? std::nullopt : canonical_address(device.filename().string());
 }
 
 std::string parse_address(std::string_view text, const std::string& sysfs) {

@@ -15,8 +15,11 @@ namespace ixcap::pci {
 /// Nothing if it is no address.
 std::optional<std::string> canonical_address(std::string_view text);
 
-/// The same for what a person gave; throws ixcap::Error when it is no address. Where it is the name of a network
-/// interface of a PCI function, as `sysfs` shows it, the mend is the address.
+/// The function behind a network interface, as `sysfs` shows it; nothing if there is none of PCI.
+std::optional<std::string> address_of_interface(std::string_view name, const std::string& sysfs = "/sys");
+
+/// An address as canonical_address() has it, of what a person gave; throws ixcap::Error when it is no address. Where it
+/// is the name of a network interface, the mend is the address.
 std::string parse_address(std::string_view text, const std::string& sysfs = "/sys");
 
 /// Whether both are functions of one device: the two ports of a card.

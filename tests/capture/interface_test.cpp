@@ -36,9 +36,11 @@ TEST(Interface, OpensTheSoftwareNic) {
 }
 
 TEST(Interface, RefusesWhatItDoesNotKnow) {
-  EXPECT_THAT(refusal("eth0"), HasSubstr("there is no such interface"));
+  EXPECT_THAT(refusal("no-such-interface"), HasSubstr("there is no such interface"));
   EXPECT_THAT(refusal("emulato"), HasSubstr("give emulator"));
+  EXPECT_THAT(refusal("emulator?count=5"), HasSubstr("give emulator:mix?count=5"));
   EXPECT_THAT(refusal(""), HasSubstr("there is no such interface"));
+  EXPECT_THAT(refusal("lo"), HasSubstr("that is a network interface of the kernel"));
 }
 
 TEST(Interface, TakesTheAddressOfACardWithOrWithoutItsDomain) {
