@@ -17,6 +17,7 @@
 
 #include <ixcap/driver/ixgbe/rx_queue.hpp>
 #include <ixcap/driver/pci/binding.hpp>
+#include <ixcap/driver/pci/iommu.hpp>
 #include <ixcap/driver/pci/pages.hpp>
 
 #include "tools/card.hpp"
@@ -64,6 +65,7 @@ class Examination {
   Finding journal() const;
   Finding driver() const;
   Finding iommu() const;
+  Finding interrupts() const;
   Finding group() const;
   Finding vfio() const;
   Finding permissions() const;
@@ -147,6 +149,21 @@ Finding Examination::iommu() const {
     return {"iommu", Verdict::fault, missing->reason(), missing->mend()};
   }
   return {"iommu", Verdict::ok, "on", ""};
+}
+
+Finding Examination::interrupts() const {
+  if (!card_.iommu_group) return {"interrupts", Verdict::unknown, "nothing confines them without an IOMMU", ""};
+  switch (pci::stray_interrupts(kernel_.roots())) {
+    case pci::StrayInterrupts::none:
+      return {"interrupts", Verdict::ok, "confined", ""};
+    case pci::StrayInterrupts::trusted:
+      return {"interrupts", Verdict::ok, "not confined, and cards are trusted with them", ""};
+    case pci::StrayInterrupts::refused:
+      return {"interrupts", Verdict::fault, "the IOMMU does not confine them", pci::mend_of_stray_interrupts(sudo())};
+    case pci::StrayInterrupts::unknown:
+      break;
+  }
+  return {"interrupts", Verdict::unknown, "the kernel does not say whether they are confined", ""};
 }
 
 Finding Examination::group() const {
@@ -345,10 +362,10 @@ std::vector<unsigned> parse_cpu_list(std::string_view list) {
 
 std::vector<Finding> examine(const pci::Kernel& kernel, const pci::Function& card, const Caller& caller) {
   const Examination examination(kernel, card, caller);
-  return {examination.model(),      examination.journal(), examination.driver(),      examination.iommu(),
-          examination.group(),      examination.vfio(),    examination.permissions(), examination.memlock(),
-          examination.huge_pages(), examination.numa(),    examination.pcie(),        examination.module(),
-          examination.link()};
+  return {examination.model(),      examination.journal(),    examination.driver(), examination.iommu(),
+          examination.interrupts(), examination.group(),      examination.vfio(),   examination.permissions(),
+          examination.memlock(),    examination.huge_pages(), examination.numa(),   examination.pcie(),
+          examination.module(),     examination.link()};
 }
 
 bool nothing_in_the_way(const std::vector<Finding>& findings) noexcept {

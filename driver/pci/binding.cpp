@@ -5,6 +5,7 @@
 
 #include <ixcap/driver/pci/address.hpp>
 #include <ixcap/driver/pci/binding.hpp>
+#include <ixcap/driver/pci/iommu.hpp>
 
 namespace ixcap::pci {
 namespace {

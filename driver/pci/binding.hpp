@@ -70,12 +70,8 @@ Hands hands_of(const Kernel& kernel, const Function& function);
 /// Nothing if it can.
 std::optional<Error> why_not_open(const Kernel& kernel, const std::string& address);
 
-/// Why the machine has no IOMMU that covers the function, and what turns it on. Nothing if it has. Here and below
-/// `sudo` stands before what only root may run.
-std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function, const std::string& sudo = "");
-
 /// What taking the function would cost without --force, as bind() refuses it: the machine its network, or another
-/// device its driver. Nothing if it costs nothing.
+/// device its driver. Nothing if it costs nothing. `sudo` stands before what only root may run.
 std::optional<Error> network_obstacle(const Kernel& kernel, const Function& function, const std::string& sudo = "");
 std::optional<Error> group_obstacle(const Kernel& kernel, const Function& function, const std::string& sudo = "");
 

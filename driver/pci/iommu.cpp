@@ -5,12 +5,15 @@
 #include <sstream>
 #include <string>
 
-#include <ixcap/driver/pci/binding.hpp>
+#include <ixcap/driver/pci/iommu.hpp>
 
 namespace ixcap::pci {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// Below sysfs.
+constexpr const char* allow_stray_interrupts = "/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
 
 std::string read_text(const std::string& path) {
   std::ifstream file(path);
@@ -76,6 +79,23 @@ std::optional<Error> why_no_iommu(const Kernel& kernel, const Function& function
                   edit_command_line(sudo, "s/^GRUB_CMDLINE_LINUX=\"/&" + on + " /"));
   }
   return refuse("the kernel uses none for it", fmt::format("see why: {}dmesg | grep -iE 'dmar|iommu|amd-vi'", sudo));
+}
+
+StrayInterrupts stray_interrupts(const Roots& roots) {
+  const std::string controllers = read_text(roots.procfs + "/interrupts");
+  const auto has = [&controllers](const char* name) { return controllers.find(name) != std::string::npos; };
+  if (has(" IR-")) return StrayInterrupts::none;
+  if (!has(" IO-APIC") && !has(" PCI-MSI")) return StrayInterrupts::unknown;
+  const bool allowed = read_text(roots.sysfs + allow_stray_interrupts).starts_with('Y');
+  return allowed ? StrayInterrupts::trusted : StrayInterrupts::refused;
+}
+
+std::string mend_of_stray_interrupts(const std::string& sudo) {
+  const std::string file = std::string("/sys") + allow_stray_interrupts;
+  return fmt::format(
+      "turn on interrupt remapping (with x2APIC) in the BIOS setup; on a machine without it, if the card is to be "
+      "trusted: {}modprobe vfio_iommu_type1 && echo 1 {}",
+      sudo, sudo.empty() ? "> " + file : "| sudo tee " + file);
 }
 
 }  // namespace ixcap::pci

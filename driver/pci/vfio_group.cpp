@@ -9,6 +9,7 @@
 #include <fstream>
 #include <vector>
 
+#include <ixcap/driver/pci/iommu.hpp>
 #include <ixcap/driver/pci/vfio_group.hpp>
 
 namespace ixcap::pci {
@@ -149,10 +150,7 @@ void VfioGroup::attach() {
   }
   if (::ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0) return;
   if (errno == EPERM) {
-    throw refused(
-        address_, "the IOMMU does not confine interrupts",
-        "turn on interrupt remapping (with x2APIC) in the BIOS setup; on a machine without it, if the card is "
-        "to be trusted: echo 1 | sudo tee /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
+    throw refused(address_, "the IOMMU does not confine interrupts", mend_of_stray_interrupts("sudo "));
   }
   throw Error::from_errno("cannot have an I/O address space for", address_, errno,
                           "see what the kernel says: sudo dmesg");

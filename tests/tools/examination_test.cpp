@@ -57,8 +57,8 @@ class ExaminationTest : public testing::Test {
 TEST_F(ExaminationTest, ChecksInTheOrderOfTheirMending) {
   std::vector<std::string> checks;
   for (const Finding& finding : examine()) checks.push_back(finding.check);
-  EXPECT_THAT(checks, ElementsAre("card", "journal", "driver", "iommu", "group", "vfio-pci", "permissions", "memlock",
-                                  "huge pages", "numa", "pcie", "module", "link"));
+  EXPECT_THAT(checks, ElementsAre("card", "journal", "driver", "iommu", "interrupts", "group", "vfio-pci",
+                                  "permissions", "memlock", "huge pages", "numa", "pcie", "module", "link"));
 }
 
 TEST_F(ExaminationTest, TheKernelsDriverIsInTheWayAndBindMendsIt) {
@@ -112,6 +112,24 @@ TEST_F(ExaminationTest, NoIommu) {
   caller = alice;
   EXPECT_EQ(find("iommu").mend, "sudo " + edit + " && sudo update-grub && sudo reboot");
   EXPECT_EQ(find("group").verdict, Verdict::unknown);
+}
+
+TEST_F(ExaminationTest, InterruptsThatAreNotConfined) {
+  EXPECT_EQ(find("interrupts").verdict, Verdict::unknown);
+  machine.put("proc/interrupts", "   4:  31  0  IR-IO-APIC    4-edge   ttyS0\n");
+  EXPECT_EQ(find("interrupts").verdict, Verdict::ok);
+  machine.put("proc/interrupts", "   4:  31  0  IO-APIC    4-edge   ttyS0\n");
+  EXPECT_EQ(find("interrupts").verdict, Verdict::fault);
+  constexpr const char* parameter = "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
+  EXPECT_THAT(find("interrupts").mend,
+              HasSubstr(std::string("trusted: modprobe vfio_iommu_type1 && echo 1 > /") + parameter));
+  caller = alice;
+  EXPECT_THAT(find("interrupts").mend,
+              HasSubstr(std::string("trusted: sudo modprobe vfio_iommu_type1 && echo 1 | sudo tee /") + parameter));
+  machine.put(parameter, "N\n");
+  EXPECT_EQ(find("interrupts").verdict, Verdict::fault);
+  machine.put(parameter, "Y\n");
+  EXPECT_EQ(find("interrupts").verdict, Verdict::ok);
 }
 
 TEST_F(ExaminationTest, AForeignMemberOfTheGroup) {

@@ -40,3 +40,29 @@ take_card() {
 ledger() {
   awk -v words="$2" '{ count = $1; sub(/^ *[0-9]+  /, "") } index($0, words) == 1 { sum += count } END { print sum + 0 }' "$1"
 }
+
+# finding CHECK: the doctor's line of JSON about it, as $as: of the card at $address.
+as=
+finding() { $as ixcap doctor --json "$address" | grep "\"check\":\"$1\""; }
+verdict() { finding "$1" | sed 's/.*"verdict":"\([a-z]*\)".*/\1/'; }
+is() { [ "$(verdict "$1")" = "$2" ]; }
+# says CHECK WORDS: what it found is told so; or what mends it.
+says() { finding "$1" | grep -qF -- "$2"; }
+
+# The command that mends it. Where it costs something, that stands before it.
+mend() {
+  finding "$1" | sed -n 's/.*"mend":"\(.*\)"}.*/\1/p' | sed 's/\\\(["\\]\)/\1/g; s/.*if [a-z ]*: //'
+}
+run_mend() {
+  local command
+  command=$(mend "$1")
+  echo "> $command"
+  [ -n "$command" ] && eval "$command"
+}
+
+# mended CHECK VERDICT TEXT: the doctor finds it, its command mends it.
+mended() {
+  check "the doctor finds: $3" is "$1" "$2"
+  check "its command mends it" run_mend "$1"
+  check "mended: $3" is "$1" ok
+}
