@@ -48,15 +48,6 @@ ControlReply next_filter(const Filters& filters, unsigned from) {
   return {.status = ControlStatus::none, .changes = changes};
 }
 
-/// The ledger. While frames come its counters, read one after another, do not quite add up, which is no fault.
-std::string ledger_now(const Session& session) {
-  const DropLedger ledger = session.ledger();
-  std::string text = ledger.to_string();
-  if (ledger.balanced()) return text;
-  text.erase(text.rfind('\n', text.size() - 2) + 1);
-  return text + "                taken while frames came: the sum is off by those\n";
-}
-
 }  // namespace
 
 ControlHandler commands_for(Session& session) {
@@ -76,7 +67,7 @@ ControlHandler commands_for(Session& session) {
         filters.remove(bit, command.by);
         break;
       case ControlVerb::statistics:
-        return {.changes = filters.changes(), .text = ledger_now(session)};
+        return {.changes = filters.changes(), .text = session.ledger().to_string()};
     }
     return {.bit = bit, .changes = filters.changes()};
   };

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include <ixcap/capture/drop_ledger.hpp>
 
 namespace ixcap::capture {
@@ -55,15 +57,21 @@ std::string DropLedger::to_string() const {
   add_line(text, lost_by_reader, "lost by the reader", "read, but writing failed: see the error");
   if (counted == 0 || delivered != 0) text += fmt::format("{:>14}  delivered\n", delivered);
   add_line(text, counted, "counted, and delivered to nobody", "");
-  add_line(text, left_unread, "left unread", "accepted, but the capture stopped before them");
-  add_line(text, in_descriptors, "left in descriptors", "received, but the capture stopped before them");
+  if (running) {
+    add_line(text, left_unread, "not read yet", "");
+    add_line(text, in_descriptors, "in descriptors", "");
+  } else {
+    add_line(text, left_unread, "left unread", "accepted, but the capture stopped before them");
+    add_line(text, in_descriptors, "left in descriptors", "received, but the capture stopped before them");
+  }
   if (received.size() > 1) {
     for (std::size_t queue = 0; queue < received.size(); ++queue) {
       text += fmt::format("{:>14}  of these came through queue {}\n", received[queue], queue);
     }
   }
-  text += balanced() ? "                the sum is right\n" : "                the sum is NOT right\n";
-  return text;
+  std::string_view verdict = "the sum is right";
+  if (!balanced()) verdict = running ? "taken while frames came: the sum is off by those" : "the sum is NOT right";
+  return text + fmt::format("{:16}{}\n", "", verdict);
 }
 
 }  // namespace ixcap::capture

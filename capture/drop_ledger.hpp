@@ -36,6 +36,7 @@ struct DropLedger {
   std::uint64_t counted = 0;            ///< matched where nothing is delivered: SessionOptions::count_only
   std::uint64_t left_unread = 0;        ///< accepted and not read yet, or not read when the reader stopped
   Count in_descriptors;                 ///< in memory and not polled yet, or left when the capture stopped
+  bool running = false;                 ///< taken while frames could come
 
   std::uint64_t no_descriptor_total() const noexcept;
   /// Frames that were lost between the wire and the reader for want of room or time.

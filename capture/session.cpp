@@ -238,9 +238,11 @@ DropLedger Session::ledger() const {
   std::unique_lock lock(mutex_);
   const auto [card, received, queue, malformed, delivered, time_stamps] = read_statistics();
   const CardLosses losses = losses_;
+  const bool running = receiving_;
   lock.unlock();
   const auto minus = [](std::uint64_t whole, std::uint64_t part) { return whole > part ? whole - part : 0; };
   DropLedger ledger;
+  ledger.running = running;
   ledger.on_wire = card.total_packets + losses.forgotten + losses.forgotten_bad;
   ledger.not_admitted = minus(card.unfiltered_packets, card.good_packets);
   if (hardware_filter_) {  // no other filter is on that would not admit them

@@ -36,6 +36,9 @@ TEST(DropLedger, BalancesToTheFrame) {
   ++ledger.delivered;
   EXPECT_FALSE(ledger.balanced());
   EXPECT_THAT(ledger.to_string(), HasSubstr("the sum is NOT right"));
+  ledger.running = true;
+  EXPECT_THAT(ledger.to_string(), HasSubstr("taken while frames came: the sum is off by those\n"));
+  EXPECT_THAT(ledger.to_string(), HasSubstr("500  not read yet\n"));
 }
 
 TEST(DropLedger, EveryCauseCounts) {
