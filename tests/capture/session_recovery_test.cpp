@@ -54,6 +54,16 @@ struct Running {
     wait_for_the_end();
   }
 
+  /// A trouble that comes and goes: the card is reset, and the capture goes on to its end.
+  void get_over(Kind trouble) {
+    wait_for(trouble);
+    set_faults("none");
+    wait_for(Kind::restarted);
+    wait_for_frames(1000);
+    finish();
+    EXPECT_FALSE(session.failure().has_value());
+  }
+
   std::vector<Kind> kinds() const {
     std::vector<Kind> kinds;
     for (const SessionEvent& event : events) kinds.push_back(event.kind);
@@ -179,12 +189,7 @@ TEST(SessionRecovery, GoesOnAfterAFailedDmaAccess) {
   Running running({.interface = "emulator:mix"});
   running.wait_for_frames(1000);
   running.set_faults("dma-faults=1");
-  running.wait_for(Kind::dma_error);
-  running.set_faults("none");
-  running.wait_for(Kind::restarted);
-  running.wait_for_frames(1000);
-  running.finish();
-  EXPECT_FALSE(running.session.failure().has_value());
+  running.get_over(Kind::dma_error);
   EXPECT_GT(running.session.ledger().lost_in_card, 0u);
   EXPECT_EQ(running.read.lost, running.session.ledger().lost_in_card);
   expect_ledger_tells_the_truth(running.session);
@@ -192,12 +197,7 @@ TEST(SessionRecovery, GoesOnAfterAFailedDmaAccess) {
 
 TEST(SessionRecovery, GoesOnAfterAnErrorInTheCardsMemory) {
   Running running({.interface = "emulator:mix?fault=ecc-error=1000"});
-  running.wait_for(Kind::memory_error);
-  running.set_faults("none");
-  running.wait_for(Kind::restarted);
-  running.wait_for_frames(1000);
-  running.finish();
-  EXPECT_FALSE(running.session.failure().has_value());
+  running.get_over(Kind::memory_error);
   expect_ledger_tells_the_truth(running.session);
 }
 
