@@ -12,7 +12,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t fcs_bytes = 4;
 /// The receive queue that a Port has is not used.
 constexpr ixgbe::PortOptions port_options{.descriptors = ixgbe::fewest_descriptors};
 

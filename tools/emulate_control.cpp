@@ -15,6 +15,7 @@
 
 #include <ixcap/driver/emulator/fault_spec.hpp>
 #include <ixcap/driver/error.hpp>
+#include <ixcap/driver/frame.hpp>
 #include <ixcap/driver/pci/vfio_user_socket.hpp>
 
 namespace ixcap::tools {
@@ -39,10 +40,9 @@ std::string_view take_word(std::string_view& line) {
 std::string statistics_of(const Nic& nic) {
   const emulator::WireCounts wire = nic.counts();
   const emulator::TransmitCounts sent = nic.transmit_counts();
-  constexpr std::uint64_t fcs_bytes = 4;
   std::uint64_t delivered_bytes = 0;
   for (const emulator::QueueCounts& queue : nic.receive_queue_counts()) {
-    delivered_bytes += queue.bytes - fcs_bytes * queue.frames;
+    delivered_bytes += queue.bytes - queue.frames * fcs_bytes;
   }
   return fmt::format(
       "frames={} bytes={} rejected={} not-admitted={} discarded={} no-descriptor={} missed={} dma-faults={} "

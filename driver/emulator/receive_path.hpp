@@ -36,6 +36,7 @@
 #include <ixcap/driver/emulator/register_file.hpp>
 #include <ixcap/driver/emulator/time_stamps.hpp>
 #include <ixcap/driver/emulator/traffic.hpp>
+#include <ixcap/driver/frame.hpp>
 #include <ixcap/driver/ixgbe/descriptors.hpp>
 
 namespace ixcap::emulator {
@@ -133,7 +134,6 @@ class ReceivePath {
   };
 
   static constexpr std::uint32_t queue_count = ixgbe::RDT.count;
-  static constexpr std::uint32_t fcs_bytes = 4;
   static constexpr std::uint32_t plain_queue = 0;  ///< where everything goes that is not classified
 
   /// Longer than MAXFRS, or whatever else is in force; a tag comes on top of that (data sheet 8.2.3.22.8).

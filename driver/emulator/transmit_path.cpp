@@ -16,7 +16,6 @@ using ixgbe::TransmitDescriptor;
 
 namespace {
 
-constexpr std::uint32_t fcs_bytes = 4;
 constexpr std::uint32_t addresses_bytes = 12;
 constexpr std::uint32_t shortest_padded = 60;  // without FCS: HLREG0.TXPADEN
 

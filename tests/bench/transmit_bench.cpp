@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <ixcap/driver/emulator/nic.hpp>
+#include <ixcap/driver/frame.hpp>
 #include <ixcap/driver/ixgbe/port.hpp>
 #include <ixcap/driver/ixgbe/transmitter.hpp>
 
@@ -23,7 +24,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint32_t fcs_bytes = 4;
 constexpr std::array frame_sizes{64u, 594u, 1518u};
 constexpr std::uint64_t frames_a_round = 1'000'000;
 
