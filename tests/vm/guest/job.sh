@@ -18,7 +18,8 @@ host_address6=2001:db8::1
 guest_address6=2001:db8::2
 host_vlan_address=198.51.100.1
 guest_vlan_address=198.51.100.2
-# What else the host says: host_has_vlan; host_mac; kernel, its version; driver and nic_id, of the NIC that is attached.
+# What else the host says: host_has_vlan; host_mac; kernel, its version; frames, of a job that captures so many; driver and
+# nic_id, of the NIC that is attached.
 . /host
 
 # busybox has programs of these names built in, and prefers them.
